@@ -1,0 +1,11 @@
+"""The web process."""
+
+import os
+
+from django.core.wsgi import get_wsgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
+# Only the web may hold a pool of connections: it does not fork.
+os.environ.setdefault("DATABASE_POOL", "1")
+
+application = get_wsgi_application()

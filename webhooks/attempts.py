@@ -1,0 +1,67 @@
+"""One try and its result → the Attempt that is kept. Pure, but for the model's class."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime
+
+import requests
+
+from .exceptions import InvalidRequest, SendError
+from .models import Attempt, Delivery
+from .retry import Outcome
+
+# A GET's URL carries the whole payload; the event has it already.
+MAX_URL_KEPT = 4000
+# Signatures are kept: they are no secrets, and what a receiver's developer compares with.
+
+
+def attempt_of(
+    delivery: Delivery,
+    request: requests.PreparedRequest | None,
+    result: requests.Response | Exception,
+    outcome: Outcome,
+    *,
+    started_at: datetime,
+    duration: float,
+) -> Attempt:
+    """Return the unsaved Attempt for `result`. `duration` is in seconds; no request: none could be built."""
+    attempt = Attempt(
+        delivery_id=delivery.pk,
+        number=delivery.attempt_count + 1,
+        started_at=started_at,
+        duration_ms=round(duration * 1000),
+        outcome=outcome.value,
+        request_method=(request.method if request else delivery.webhook.method) or "",
+        request_url=((request.url if request else delivery.webhook.callback_url) or "")[:MAX_URL_KEPT],
+    )
+    if request is not None:
+        attempt.request_headers = dict(request.headers)
+        body = request.body or b""
+        attempt.request_body_sha256 = hashlib.sha256(body if isinstance(body, bytes) else body.encode()).hexdigest()
+    if isinstance(result, Exception):
+        attempt.error_kind, attempt.error = _explained(result)
+    else:
+        _keep_response(attempt, result)
+    return attempt
+
+
+def _explained(error: Exception) -> tuple[str, str]:
+    if isinstance(error, (SendError, InvalidRequest)):
+        return error.kind, str(error)
+    return "bad_response", "The answer could not be understood."
+
+
+def _keep_response(attempt: Attempt, response: requests.Response) -> None:
+    attempt.status_code = response.status_code
+    if not 200 <= response.status_code <= 299:
+        attempt.error_kind = f"http_{response.status_code // 100}xx"
+        attempt.error = f"The receiver answered {response.status_code} {response.reason}".strip() + "."
+    attempt.response_headers = {_text(name): _text(value) for name, value in response.headers.items()}
+    attempt.response_body = _text(response.content.decode("utf-8", errors="replace"))
+    attempt.response_truncated = getattr(response, "truncated", False)
+
+
+def _text(text: str) -> str:
+    """Return what PostgreSQL can store of it: anything but NUL."""
+    return text.replace("\x00", "\N{REPLACEMENT CHARACTER}")

@@ -1,0 +1,191 @@
+"""System checks: what is set wrong, said before the first delivery rather than after it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from cryptography.fernet import Fernet
+from django.apps import apps
+from django.conf import settings as django_settings
+from django.core import checks
+from django.core.exceptions import FieldDoesNotExist, ImproperlyConfigured
+from django.db import connections
+from django.utils.module_loading import import_string
+
+from .addresses import AddressPolicy
+from .conf import KEYS, settings, unknown_keys_message, workspace_model_name
+
+Messages = list[checks.CheckMessage]
+
+
+def register() -> None:
+    for check in (check_settings, check_workspace_model, check_pool, check_cluster):
+        checks.register(check, "webhooks")
+    checks.register(check_encryption_keys, "webhooks", deploy=True)
+    checks.register(check_database, checks.Tags.database)
+
+
+def check_settings(**_: Any) -> Messages:
+    """Each setting on its own, then what they must be to one another."""
+    configured = getattr(django_settings, "WEBHOOKS", {})
+    unknown = set(configured) - KEYS
+    if unknown:
+        return [checks.Error(unknown_keys_message(unknown), id="webhooks.E001")]
+    errors: Messages = []
+    for name, problem in _setting_problems():
+        errors.append(checks.Error(f"WEBHOOKS[{name!r}] {problem}", id="webhooks.E002"))
+    if not errors and settings.LEASE <= settings.TIMEOUT + 5:
+        errors.append(
+            checks.Error(
+                "WEBHOOKS['LEASE'] must be longer than TIMEOUT + 5 seconds: nothing would ever be sent.",
+                id="webhooks.E003",
+            )
+        )
+    return errors
+
+
+def _setting_problems() -> list[tuple[str, str]]:
+    positive = "must be a number above 0."
+    tests: list[tuple[str, Callable[[Any], bool], str]] = [
+        *((name, _is_positive, positive) for name in ("CONNECT_TIMEOUT", "TIMEOUT", "LEASE", "DRAIN_BUDGET")),
+        *((name, _is_count, "must be a whole number above 0.") for name in _COUNTS),
+        ("RETRY_SCHEDULE", _is_schedule, "must be a list of delays in seconds, none of them negative."),
+        ("RETRY_JITTER", lambda value: _is_number(value) and 0 <= value < 1, "must be from 0 to below 1."),
+        ("ALLOWED_NETWORKS", _are_networks, "must be a list of networks like 10.1.0.0/16."),
+        ("ENCRYPTION_KEYS", _are_keys, "must be a list of Fernet keys (Fernet.generate_key())."),
+        ("RETENTION_DAYS", lambda value: value is None or _is_positive(value), f"{positive[:-1]}, or None."),
+        ("WAKE", lambda value: value in ("django-q2", "notify"), 'must be "django-q2" or "notify".'),
+        ("ACCESS", _can_be_imported, "must be the dotted path of an access class."),
+        ("ENCODERS", lambda value: all(map(_can_be_imported, value.values())), "must map to dotted paths."),
+    ]
+    return [(name, problem) for name, test, problem in tests if not test(getattr(settings, name))]
+
+
+_COUNTS = ("CONCURRENCY", "IN_FLIGHT_PER_WEBHOOK", "RESPONSE_BODY_LIMIT", "RESPONSE_HEADERS_LIMIT")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _is_positive(value: Any) -> bool:
+    return _is_number(value) and value > 0
+
+
+def _is_count(value: Any) -> bool:
+    return _is_positive(value) and isinstance(value, int)
+
+
+def _is_schedule(value: Any) -> bool:
+    return isinstance(value, Sequence) and bool(value) and all(_is_number(v) and v >= 0 for v in value)
+
+
+def _are_networks(value: Any) -> bool:
+    try:
+        AddressPolicy.parse(value)
+    except (TypeError, ValueError):
+        return False
+    return not isinstance(value, str)
+
+
+def _are_keys(value: Any) -> bool:
+    try:
+        return value is None or (not isinstance(value, str) and bool([Fernet(key) for key in value]))
+    except (TypeError, ValueError):
+        return False
+
+
+def _can_be_imported(value: Any) -> bool:
+    try:
+        return import_string(value) is not None
+    except (ImportError, TypeError, AttributeError):
+        return False
+
+
+def check_workspace_model(**_: Any) -> Messages:
+    """The workspace model is installed and has the field that stands in URLs."""
+    name = workspace_model_name()
+    try:
+        model = apps.get_model(name)
+        model._meta.get_field(settings.WORKSPACE_LOOKUP_FIELD)
+    except (LookupError, ValueError):
+        message = f"WEBHOOKS_WORKSPACE_MODEL names {name}, which no installed app has."
+        return [checks.Error(message, id="webhooks.E004")]
+    except ImproperlyConfigured:
+        return []  # check_settings says it
+    except FieldDoesNotExist:
+        message = f"{name} has no field {settings.WORKSPACE_LOOKUP_FIELD!r}: set WORKSPACE_LOOKUP_FIELD."
+        return [checks.Error(message, id="webhooks.E005")]
+    return []
+
+
+def check_pool(**_: Any) -> Messages:
+    """A pool that is open when django-q2 forks its workers makes them share sockets, and rows."""
+    if "qcluster" not in sys.argv[1:2]:
+        return []
+    pooled = [alias for alias in connections if connections[alias].settings_dict["OPTIONS"].get("pool")]
+    return [
+        checks.Error(
+            f"The database {alias!r} has a connection pool. qcluster forks: its workers would read each "
+            "other's rows. Set OPTIONS['pool'] in web processes only.",
+            id="webhooks.E006",
+        )
+        for alias in pooled
+    ]
+
+
+def check_cluster(**_: Any) -> Messages:
+    """django-q2 must not run a drain twice at once, nor end it before its time."""
+    from django_q.conf import Conf
+
+    needed = settings.DRAIN_BUDGET + 2 * settings.TIMEOUT + 5
+    warnings: Messages = []
+    if Conf.TIMEOUT and needed >= Conf.TIMEOUT:
+        warnings.append(
+            checks.Warning(
+                f"Q_CLUSTER['timeout'] is {Conf.TIMEOUT} s; a drain may need {needed:.0f} s.", id="webhooks.W001"
+            )
+        )
+    if Conf.RETRY and needed >= Conf.RETRY:
+        warnings.append(
+            checks.Warning(
+                f"Q_CLUSTER['retry'] is {Conf.RETRY} s; it must be above {needed:.0f} s, or drains run twice.",
+                id="webhooks.W002",
+            )
+        )
+    return warnings
+
+
+def check_encryption_keys(**_: Any) -> Messages:
+    if settings.ENCRYPTION_KEYS:
+        return []
+    return [
+        checks.Warning(
+            "Webhook secrets are encrypted with a key derived from SECRET_KEY.",
+            hint="Set WEBHOOKS['ENCRYPTION_KEYS'] = [Fernet.generate_key()]; what is stored stays readable "
+            "as long as SECRET_KEY, or SECRET_KEY_FALLBACKS, has the old key.",
+            id="webhooks.W003",
+        )
+    ]
+
+
+def check_database(databases: Sequence[str] | None = None, **_: Any) -> Messages:
+    """The queue's SQL is written for two databases, and SQLite needs three options to lose nothing."""
+    from .models.database import alias
+
+    if not databases or alias() not in databases:
+        return []
+    connection = connections[alias()]
+    if connection.vendor not in ("postgresql", "sqlite"):
+        return [checks.Error(f"{connection.vendor} is not supported.", id="webhooks.E007")]
+    if connection.vendor == "sqlite" and connection.settings_dict["OPTIONS"].get("transaction_mode") != "IMMEDIATE":
+        return [
+            checks.Warning(
+                "SQLite without transaction_mode IMMEDIATE loses deliveries to “database is locked”.",
+                hint="OPTIONS: timeout 20, transaction_mode IMMEDIATE, init_command PRAGMA journal_mode=WAL.",
+                id="webhooks.W004",
+            )
+        ]
+    return []

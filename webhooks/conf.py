@@ -1,0 +1,86 @@
+"""The app's settings: `WEBHOOKS = {…}` and `WEBHOOKS_WORKSPACE_MODEL`, read at access."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from django.apps import apps
+from django.conf import settings as django_settings
+from django.core.exceptions import ImproperlyConfigured
+
+if TYPE_CHECKING:
+    from django.db.models import Model
+
+
+class Settings:
+    """Every key that `WEBHOOKS` may hold, with its default. Durations are seconds, sizes are bytes."""
+
+    # Fernet keys, newest first; None: derived from SECRET_KEY and SECRET_KEY_FALLBACKS.
+    ENCRYPTION_KEYS: Sequence[str] | None = None
+    # Dotted path of the class that says who may see and do what.
+    ACCESS: str = "webhooks.access.ModelPermissions"
+    # The field of the workspace model that stands in URLs and in the envelope's "workspace".
+    WORKSPACE_LOOKUP_FIELD: str = "slug"
+    # CIDR networks that may be called although they are not public.
+    ALLOWED_NETWORKS: Sequence[str] = ()
+    # Content type → dotted path of `encode(envelope) -> bytes`, beside the three built-in ones.
+    ENCODERS: Mapping[str, str] = {}
+    # Name of the django-q2 cluster that sends; None: the default cluster.
+    CLUSTER: str | None = None
+    # Delay before the second, third, … attempt; the last repeats.
+    RETRY_SCHEDULE: Sequence[float] = (5, 60, 300, 1800, 7200, 18000, 36000)
+    RETRY_JITTER: float = 0.2
+    CONNECT_TIMEOUT: float = 5
+    TIMEOUT: float = 15
+    LEASE: float = 60
+    DRAIN_BUDGET: float = 10
+    CONCURRENCY: int = 512
+    IN_FLIGHT_PER_WEBHOOK: int = 8
+    RESPONSE_BODY_LIMIT: int = 65536
+    RESPONSE_HEADERS_LIMIT: int = 8192
+    # Ended deliveries, their attempts and their events are kept this long; None: for ever.
+    RETENTION_DAYS: float | None = 30
+    # "django-q2": a task is asked for; "notify": PostgreSQL's NOTIFY, for `manage.py webhooks deliver`.
+    WAKE: str = "django-q2"
+
+    def __getattribute__(self, name: str) -> Any:
+        if name.isupper():
+            configured = _configured()
+            if name in configured:
+                return configured[name]
+        return super().__getattribute__(name)
+
+
+KEYS = frozenset(name for name in vars(Settings) if name.isupper())
+
+
+def _configured() -> Mapping[str, Any]:
+    configured: Mapping[str, Any] = getattr(django_settings, "WEBHOOKS", {})
+    if not configured.keys() <= KEYS:
+        raise ImproperlyConfigured(unknown_keys_message(configured.keys() - KEYS))
+    return configured
+
+
+def unknown_keys_message(unknown: set[str]) -> str:
+    """One sentence for each unknown key, with the nearest known one."""
+    sentences = []
+    for name in sorted(unknown):
+        near = difflib.get_close_matches(name, KEYS, n=1)
+        hint = f" Did you mean {near[0]}?" if near else ""
+        sentences.append(f"WEBHOOKS has no setting {name}.{hint}")
+    return " ".join(sentences)
+
+
+settings = Settings()
+
+
+def workspace_model_name() -> str:
+    """Return "app_label.ModelName" of the tenant model, chosen before the first migrate."""
+    return getattr(django_settings, "WEBHOOKS_WORKSPACE_MODEL", "workspace.Workspace")
+
+
+def workspace_model() -> type[Model]:
+    """Return the tenant model. Raises LookupError when no installed app has it."""
+    return apps.get_model(workspace_model_name())

@@ -1,0 +1,313 @@
+"""claim → build → send → judge → record: the loop that delivers what is due.
+
+A drain has two threads. The caller's owns the database; curl's (sender.py) owns the network and waits for
+nothing else, because libcurl's clock runs on while its thread is busy elsewhere.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import signal
+import threading
+import time
+import uuid
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import requests
+
+from . import queue, retry, signals
+from .attempts import attempt_of
+from .conf import settings
+from .exceptions import InvalidRequest, UndecryptableSecret
+from .models import Attempt, Delivery
+from .queue import Claim, Verdict
+from .request import build_request
+from .retry import Outcome
+from .sender import Sender
+from .transport import Bounds
+
+logger = logging.getLogger("webhooks")
+
+# A row is sent only if its lease still covers its whole timeout and this many seconds for recording it.
+RECORD_MARGIN = 5
+# How long results are waited for, and gathered, before the next claim; seconds.
+PATIENCE = 0.05
+GATHER = 0.02
+LINGER_PAUSE = 0.05
+# When a delivery whose secret cannot be decrypted is looked at again.
+UNDECRYPTABLE_DELAY = timedelta(minutes=5)
+
+_logged_undecryptable: set[tuple[int, int]] = set()
+
+
+def drain(
+    *,
+    budget: float | None = None,
+    linger: float | None = None,
+    clock: Callable[[], datetime] | None = None,
+) -> int:
+    """Send what is due, until nothing is, and return the number of attempts recorded.
+
+    budget: seconds after which nothing more is claimed (default: DRAIN_BUDGET). linger: seconds to stay for
+    what falls due soon (default: as long as the budget lasts; 0: none). clock: in place of the database's.
+    Works in any process; in a main thread it handles SIGTERM for its duration.
+    """
+    budget = settings.DRAIN_BUDGET if budget is None else budget
+    started = time.monotonic()
+    linger_until = started + min(budget, budget if linger is None else linger)
+    queue.clear_wake()
+    with _stopped_by_sigterm() as stop:
+        return _Drain(started + budget, linger_until, clock, stop).run()
+
+
+@dataclass(frozen=True)
+class _Outstanding:
+    """A delivery that is claimed and not yet recorded."""
+
+    claim: Claim
+    delivery: Delivery
+    request: requests.PreparedRequest | None = None
+
+
+@dataclass(frozen=True)
+class _Result:
+    outstanding: _Outstanding
+    result: requests.Response | Exception
+    started: float
+    finished: float
+
+
+class _Drain:
+    def __init__(
+        self,
+        until: float,
+        linger_until: float,
+        clock: Callable[[], datetime] | None,
+        stop: threading.Event,
+    ) -> None:
+        self.until = until
+        self.linger_until = linger_until
+        self.clock = clock
+        self.stop = stop
+        self.id = uuid.uuid4()
+        self.bounds = Bounds.configured()
+        self.sender = Sender(self.bounds)
+        self.outstanding: dict[int, _Outstanding] = {}
+        self.recorded = 0
+        self.holds_linger = False
+
+    def run(self) -> int:
+        self.sender.start()
+        try:
+            while self._step():
+                pass
+        finally:
+            # Whatever happened, django-q2's time limit included: nothing stays claimed that is not recorded.
+            self.sender.stop()
+            self._hand_back(self.outstanding.values())
+            if self.holds_linger:
+                queue.stop_lingering(self.id)
+        self._ask_for_another()
+        return self.recorded
+
+    def _step(self) -> bool:
+        """Do one round; return whether there is another."""
+        if self.stop.is_set():
+            self.sender.refuse()
+        touched, unsendable = self._claim_and_send() if self._may_claim() else (0, [])
+        results = [*unsendable, *self._collect()]
+        if results:
+            self._record(results)
+        return bool(touched or self.outstanding or self._linger())
+
+    def _may_claim(self) -> bool:
+        return not self.stop.is_set() and time.monotonic() < self.until
+
+    def _claim_and_send(self) -> tuple[int, list[_Result]]:
+        """Claim as many as there are free slots; return how many rows that touched, and what cannot be sent."""
+        free = self.bounds.concurrency - len(self.outstanding)
+        if free < self.bounds.concurrency // 4:
+            return 0, []  # a larger batch will be cheaper
+        now = None if self.clock is None else self.clock()
+        claim = queue.claim(free, alone=not self.outstanding, now=now)
+        sendable_until = claim.monotonic + settings.LEASE - settings.TIMEOUT - RECORD_MARGIN
+        unsendable = []
+        for delivery in claim.deliveries:
+            self.outstanding[delivery.pk] = _Outstanding(claim, delivery)
+        for delivery in claim.deliveries:
+            try:
+                request = self._build(claim, delivery)
+            except UndecryptableSecret as error:
+                self._put_off(self.outstanding[delivery.pk], error)
+            except InvalidRequest as error:
+                now_read = time.monotonic()
+                unsendable.append(_Result(self.outstanding[delivery.pk], error, now_read, now_read))
+            else:
+                self.outstanding[delivery.pk] = _Outstanding(claim, delivery, request)
+                self.sender.put(delivery.pk, request, sendable_until)
+        return claim.touched, unsendable
+
+    def _build(self, claim: Claim, delivery: Delivery) -> requests.PreparedRequest:
+        return build_request(
+            delivery.webhook,
+            delivery.event,
+            delivery.attempt_count + 1,
+            claim.moment(time.monotonic()),
+            delivery_id=delivery.pk,
+        )
+
+    def _put_off(self, one: _Outstanding, error: UndecryptableSecret) -> None:
+        """Neither sign with something else nor send unsigned: wait for the key to come back."""
+        webhook = one.delivery.webhook
+        if (webhook.pk, webhook.version) not in _logged_undecryptable:
+            _logged_undecryptable.add((webhook.pk, webhook.version))
+            logger.error("Webhook %s: its secret cannot be decrypted, nothing is sent. %s", webhook.pk, error)
+        due_at = one.claim.moment(time.monotonic()) + UNDECRYPTABLE_DELAY
+        queue.hand_back(one.claim.token, [one.delivery.pk], due_at)
+        del self.outstanding[one.delivery.pk]
+
+    def _collect(self) -> list[_Result]:
+        """Return the results that have come; what was not sent is handed back."""
+        sending = sum(one.request is not None for one in self.outstanding.values())
+        if not sending:
+            return []
+        enough = max(self.bounds.concurrency // 2, 1)
+        results, unsent = [], []
+        for sent in self.sender.collect(sending, enough, PATIENCE, GATHER):
+            one = self.outstanding[sent.key]
+            if sent.result is None:
+                unsent.append(one)
+            else:
+                results.append(_Result(one, sent.result, sent.started, sent.finished))
+        self._hand_back(unsent)
+        return results
+
+    def _hand_back(self, rows: Iterable[_Outstanding]) -> None:
+        by_claim: dict[uuid.UUID, list[_Outstanding]] = defaultdict(list)
+        for one in list(rows):
+            by_claim[one.claim.token].append(one)
+            self.outstanding.pop(one.delivery.pk, None)
+        for token, group in by_claim.items():
+            now = group[0].claim.moment(time.monotonic())
+            queue.hand_back(token, [one.delivery.pk for one in group], now)
+
+    def _record(self, results: list[_Result]) -> None:
+        verdicts = [_judged(result) for result in results]
+        now = results[-1].outstanding.claim.moment(time.monotonic())
+        fenced = queue.record(verdicts, now)
+        for result in results:
+            del self.outstanding[result.outstanding.delivery.pk]
+        self.recorded += len(results)
+        _announce(verdict for verdict in verdicts if verdict.attempt.delivery_id in fenced)
+
+    def _linger(self) -> bool:
+        """Wait a moment if something falls due soon and no other drain waits for it."""
+        if self.stop.is_set() or time.monotonic() >= self.linger_until or not _due_soon():
+            return False
+        self.holds_linger = queue.linger(self.id)
+        return self.holds_linger and not self.stop.wait(LINGER_PAUSE)
+
+    def _ask_for_another(self) -> None:
+        if (self.stop.is_set() or time.monotonic() >= self.until) and _due_soon():
+            queue.wake()
+
+
+def _due_soon() -> bool:
+    """Whether something falls due before the next sweep."""
+    due_at = queue.next_due_at()
+    return due_at is not None and due_at <= queue.database_now() + queue.SWEEP_INTERVAL
+
+
+def _judged(result: _Result) -> Verdict:
+    """Return what this result means for its delivery: pure, but for the jitter that it draws."""
+    claim, delivery = result.outstanding.claim, result.outstanding.delivery
+    outcome = retry.judge(result.result)
+    now = claim.moment(result.finished)
+    due_at = None
+    if outcome is Outcome.TRANSIENT:
+        schedule = retry.Schedule(delays=settings.RETRY_SCHEDULE, jitter=settings.RETRY_JITTER)
+        due_at = retry.next_due_at(
+            schedule,
+            delivery.attempts_made + 1,
+            delivery.webhook.max_attempts,
+            now,
+            random.uniform(-1, 1),  # noqa: S311  spreads retries, hides nothing
+            _retry_after(result.result),
+        )
+    status, because = _ending(outcome, due_at)
+    return Verdict(
+        claim=claim.token,
+        outcome=outcome,
+        status=status,
+        ended_because=because,
+        due_at=due_at,
+        attempt=attempt_of(
+            delivery,
+            result.outstanding.request,
+            result.result,
+            outcome,
+            started_at=claim.moment(result.started),
+            duration=result.finished - result.started,
+        ),
+    )
+
+
+def _ending(outcome: Outcome, due_at: datetime | None) -> tuple[str, str]:
+    if outcome is Outcome.SUCCESS:
+        return Delivery.Status.SUCCEEDED, ""
+    if due_at is not None:
+        return Delivery.Status.PENDING, ""
+    reasons = Delivery.EndedBecause
+    because = {Outcome.PERMANENT: reasons.PERMANENT, Outcome.GONE: reasons.GONE}
+    return Delivery.Status.FAILED, because.get(outcome, reasons.EXHAUSTED)
+
+
+def _retry_after(result: requests.Response | Exception) -> str | None:
+    if isinstance(result, requests.Response) and result.status_code in (429, 503):
+        return result.headers.get("Retry-After")
+    return None
+
+
+def _announce(verdicts: Iterable[Verdict]) -> None:
+    """Tell this app's own signals what was recorded, if anybody listens."""
+    listened = (signals.attempt_finished, signals.delivery_succeeded, signals.delivery_failed)
+    if not any(one.has_listeners() for one in listened):
+        return
+    verdicts = list(verdicts)
+    deliveries = Delivery.objects.in_bulk([verdict.attempt.delivery_id for verdict in verdicts])
+    for verdict in verdicts:
+        delivery = deliveries.get(verdict.attempt.delivery_id)
+        if delivery is None:
+            continue
+        signals.attempt_finished.send_robust(sender=Attempt, attempt=verdict.attempt, delivery=delivery)
+        if verdict.status == Delivery.Status.SUCCEEDED:
+            signals.delivery_succeeded.send_robust(sender=Delivery, delivery=delivery)
+        elif verdict.status == Delivery.Status.FAILED:
+            signals.delivery_failed.send_robust(sender=Delivery, delivery=delivery)
+
+
+@contextmanager
+def _stopped_by_sigterm() -> Iterator[threading.Event]:
+    """Yield an event that SIGTERM sets; the signal is passed on afterwards. Elsewhere than in a main thread: never set."""
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+
+    def handle(signum: int, frame: Any) -> None:
+        stop.set()
+
+    previous = signal.signal(signal.SIGTERM, handle)
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+        if stop.is_set():
+            os.kill(os.getpid(), signal.SIGTERM)

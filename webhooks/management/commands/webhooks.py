@@ -1,0 +1,36 @@
+"""manage.py webhooks <verb>: what an operator runs by hand or by cron."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+
+from webhooks import engine, queue, retention
+
+
+class Command(BaseCommand):
+    help = "Send, resume and clean up webhook deliveries."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        verbs = parser.add_subparsers(dest="verb", required=True, metavar="verb")
+        verbs.add_parser("drain", help="send what is due, then return")
+        verbs.add_parser("sweep", help="resume what waited for its webhook, then send what is due")
+        prune = verbs.add_parser("prune", help="remove what ended long ago")
+        prune.add_argument("--days", type=_days, help="keep this many days (default: RETENTION_DAYS)")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if options["verb"] == "prune":
+            self.stdout.write(f"{retention.prune(options['days'])} deliveries removed")
+            return
+        if options["verb"] == "sweep":
+            self.stdout.write(f"{queue.unpark()} deliveries resumed")
+        self.stdout.write(f"{engine.drain(budget=math.inf, linger=0)} attempts recorded")
+
+
+def _days(value: str) -> float:
+    days = float(value)
+    if not days >= 0:
+        raise ValueError(value)
+    return days

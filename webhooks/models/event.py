@@ -1,0 +1,62 @@
+"""One fact, frozen as it will be sent."""
+
+from __future__ import annotations
+
+import secrets
+import time
+import uuid
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from .. import catalogue
+from ..encoding import Envelope
+from ..fields import WorkspaceForeignKey
+
+
+def uuid7(milliseconds: int, random: int) -> uuid.UUID:
+    """Return a UUIDv7 (RFC 9562 5.7): 48 bits of Unix time, then 74 of the random bits given."""
+    value = (milliseconds & (1 << 48) - 1) << 80 | random & (1 << 80) - 1
+    value = value & ~(0xF << 76) | 7 << 76
+    return uuid.UUID(int=value & ~(0b11 << 62) | 0b10 << 62)
+
+
+def new_event_id() -> uuid.UUID:
+    return uuid7(time.time_ns() // 1_000_000, secrets.randbits(80))
+
+
+class Event(models.Model):
+    """One fact: its type, and `data` as the exact JSON text that every attempt sends."""
+
+    id = models.UUIDField(primary_key=True, default=new_event_id, editable=False)
+    workspace = WorkspaceForeignKey(verbose_name=_("workspace"), db_index=False)
+    # The workspace's name in URLs when the event was emitted: a later renaming must not change sent bytes.
+    workspace_key = models.CharField(max_length=255)
+    type = models.CharField(_("type"), max_length=catalogue.MAX_NAME_LENGTH)
+    subject = models.CharField(_("subject"), max_length=255, blank=True, default="")
+    data = models.TextField(_("data"))  # never jsonb: the bytes must not change
+    idempotency_key = models.CharField(_("idempotency key"), max_length=255, null=True, blank=True)  # noqa: DJ001
+    is_test = models.BooleanField(_("test"), default=False)
+    occurred_at = models.DateTimeField(_("occurred"))
+
+    class Meta:
+        verbose_name = _("event")
+        verbose_name_plural = _("events")
+        constraints = [
+            models.UniqueConstraint(fields=["workspace", "idempotency_key"], name="webhooks_event_once")
+        ]
+        indexes = [models.Index(fields=["workspace", "-id"], name="webhooks_event_list")]
+
+    def __str__(self) -> str:
+        return f"{self.type} {self.id}"
+
+    @property
+    def envelope(self) -> Envelope:
+        """What is said of this event on the wire, put together without parsing `data`."""
+        return Envelope(
+            id=str(self.id),
+            type=self.type,
+            timestamp=self.occurred_at,
+            workspace=self.workspace_key,
+            data=self.data,
+        )

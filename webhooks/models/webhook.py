@@ -1,0 +1,218 @@
+"""What people register: a callback URL with its events and secret."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models, transaction
+from django.db.models import F, Q
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.debug import sensitive_variables
+
+from .. import addresses, catalogue, encoding, signing
+from ..conf import settings
+from ..exceptions import InvalidRequest, UnknownEventType
+from ..fields import EncryptedText, EncryptedTextField, WorkspaceForeignKey
+
+MAX_ATTEMPTS_LIMIT = 20
+
+
+def content_type_choices() -> list[tuple[str, str]]:
+    """Return the content types that a webhook can ask for: the built-in ones, then the project's own."""
+    return [(name, name) for name in (*encoding.BUILT_IN, *settings.ENCODERS) if name]
+
+
+class WebhookQuerySet(models.QuerySet["Webhook"]):
+    def active(self) -> WebhookQuerySet:
+        """Those that are sent to."""
+        return self.filter(is_active=True, deleted_at=None)
+
+
+class _PresentManager(models.Manager["Webhook"]):
+    def get_queryset(self) -> models.QuerySet[Webhook]:
+        return super().get_queryset().filter(deleted_at=None)
+
+
+class Webhook(models.Model):
+    """A registered callback URL. Deleted softly: `objects` hides what is deleted, `with_deleted` does not."""
+
+    class Method(models.TextChoices):
+        POST = "POST", "POST"
+        PUT = "PUT", "PUT"
+        PATCH = "PATCH", "PATCH"
+        DELETE = "DELETE", "DELETE"
+        GET = "GET", "GET"
+
+    workspace = WorkspaceForeignKey(verbose_name=_("workspace"))
+    name = models.CharField(_("Name"), max_length=100)
+    callback_url = models.CharField(_("Callback URL"), max_length=addresses.MAX_URL_LENGTH)
+    method = models.CharField(_("Method"), max_length=6, choices=Method.choices, default=Method.POST)
+    content_type = models.CharField(
+        _("Content-Type"), max_length=100, choices=content_type_choices, default=encoding.JSON
+    )
+    max_attempts = models.PositiveSmallIntegerField(
+        _("Max attempts"),
+        default=8,
+        validators=[MinValueValidator(1), MaxValueValidator(MAX_ATTEMPTS_LIMIT)],
+    )
+    is_active = models.BooleanField(_("Status"), default=True)
+    secret = EncryptedTextField(_("Secret"), blank=True, default="")
+    # While a rotation overlaps, both secrets sign.
+    previous_secret = EncryptedTextField(blank=True, default="", editable=False)
+    previous_secret_expires_at = models.DateTimeField(null=True, blank=True, editable=False)
+    # Rises with each save: whoever keeps a copy can tell that it is out of date.
+    version = models.PositiveBigIntegerField(default=1, editable=False)
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
+    updated_at = models.DateTimeField(_("last changed"), auto_now=True)
+    deleted_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    objects = _PresentManager.from_queryset(WebhookQuerySet)()
+    with_deleted = WebhookQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("webhook")
+        verbose_name_plural = _("webhooks")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["workspace", "name"],
+                condition=Q(deleted_at=None),
+                name="webhooks_webhook_name_per_workspace",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def has_secret(self) -> bool:
+        """Whether requests are signed; asked without decrypting."""
+        return bool(self.__dict__.get("secret", ""))
+
+    @property
+    def patterns(self) -> list[str]:
+        """What the webhook subscribes to, in alphabetical order; uses prefetched subscriptions."""
+        return sorted(subscription.pattern for subscription in self.subscriptions.all())
+
+    def subscribe(self, *patterns: str) -> None:
+        """Subscribe to event types ("activity.published"), a noun's ("activity.*") or all ("*").
+
+        Raises UnknownEventType for a pattern that no registered type can match; then none is added.
+        """
+        for pattern in patterns:
+            catalogue.check_pattern(pattern)
+        Subscription.objects.bulk_create(
+            [Subscription(webhook=self, pattern=pattern) for pattern in patterns], ignore_conflicts=True
+        )
+
+    def set_patterns(self, patterns: list[str]) -> None:
+        """Make `patterns` the whole of what the webhook subscribes to. Those already there need not be known."""
+        with transaction.atomic(using=self._state.db):
+            present = set(self.subscriptions.values_list("pattern", flat=True))
+            self.subscriptions.exclude(pattern__in=patterns).delete()
+            self.subscribe(*(pattern for pattern in dict.fromkeys(patterns) if pattern not in present))
+
+    def save(self, **kwargs: Any) -> None:
+        if self._state.adding:
+            super().save(**kwargs)
+            return
+        if kwargs.get("update_fields") is not None:
+            kwargs["update_fields"] = {*kwargs["update_fields"], "version", "updated_at"}
+        self.version = F("version") + 1
+        super().save(**kwargs)
+        self.refresh_from_db(fields=["version"])
+
+    def clean_fields(self, exclude: Any = None) -> None:
+        """Leave a stored, unchanged secret alone: it may not even be readable."""
+        untouched = {
+            name for name in ("secret", "previous_secret") if isinstance(self.__dict__.get(name), EncryptedText)
+        }
+        super().clean_fields(exclude={*(exclude or ()), *untouched})
+
+    def clean(self) -> None:
+        """Check what no single field can. Raises ValidationError by field, in words that say what to do."""
+        errors: dict[str, str] = {}
+        for field, check in (
+            ("callback_url", self._callback_url_error),
+            ("name", self._name_error),
+            ("secret", self._secret_error),
+        ):
+            message = check()
+            if message:
+                errors[field] = message
+        if errors:
+            raise ValidationError(errors)
+
+    def _callback_url_error(self) -> str | None:
+        if not self.callback_url:
+            return None  # "This field is required" says it
+        try:
+            url = addresses.checked_url(self.callback_url, addresses.configured_policy())
+        except InvalidRequest as error:
+            return str(error)
+        query = parse_qs(urlsplit(url).query, keep_blank_values=True)
+        if self.method == self.Method.GET and encoding.PAYLOAD_FIELD in query:
+            return "With GET the event is sent in the query parameter “payload”; this URL already has one."
+        return None
+
+    def _name_error(self) -> str | None:
+        if self.workspace_id is None or not self.name or self.deleted_at is not None:
+            return None
+        others = Webhook.objects.filter(workspace=self.workspace_id, name=self.name).exclude(pk=self.pk)
+        return "This workspace already has a webhook with this name." if others.exists() else None
+
+    @sensitive_variables("secret")
+    def _secret_error(self) -> str | None:
+        secret = self.__dict__.get("secret", "")
+        if not secret or isinstance(secret, EncryptedText):
+            return None
+        try:
+            signing.standard_key(secret)
+        except UnicodeEncodeError:
+            return "The secret has characters that cannot be written as UTF-8."
+        except ValueError as error:
+            return str(error)
+        return None
+
+
+class WebhookState(models.Model):
+    """A webhook's health, written only by the queue and by people's actions; no row means healthy.
+
+    Apart from Webhook, so that saving a form never overwrites it.
+    """
+
+    webhook = models.OneToOneField(Webhook, models.CASCADE, primary_key=True, related_name="state")
+    consecutive_failures = models.PositiveIntegerField(default=0)
+    failing_since = models.DateTimeField(null=True)
+    paused_until = models.DateTimeField(null=True)
+    probe = models.UUIDField(null=True)
+    tokens = models.FloatField(null=True)
+    tokens_at = models.DateTimeField(null=True)
+    disabled_at = models.DateTimeField(null=True)
+    disabled_because = models.CharField(max_length=200, blank=True, default="")
+
+    def __str__(self) -> str:
+        return f"{self.webhook}: {self.consecutive_failures} failures in a row"
+
+
+class Subscription(models.Model):
+    """A pattern of event types that a webhook wants: "activity.published", "activity.*" or "*"."""
+
+    webhook = models.ForeignKey(Webhook, models.CASCADE, related_name="subscriptions", db_index=False)
+    pattern = models.CharField(max_length=catalogue.MAX_NAME_LENGTH)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["webhook", "pattern"], name="webhooks_subscription_once")
+        ]
+
+    def __str__(self) -> str:
+        return self.pattern
+
+    def clean(self) -> None:
+        try:
+            catalogue.check_pattern(self.pattern)
+        except UnknownEventType as error:
+            raise ValidationError({"pattern": str(error)}) from None

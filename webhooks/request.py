@@ -1,0 +1,113 @@
+"""A delivery → the request that is sent for it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from functools import lru_cache
+from urllib.parse import quote_plus
+
+import requests
+from django.utils.module_loading import import_string
+from django.views.decorators.debug import sensitive_variables
+from requests.structures import CaseInsensitiveDict
+
+from . import __version__, addresses, encoding, signing
+from .conf import settings
+from .exceptions import InvalidRequest
+from .models import Event, Webhook
+
+USER_AGENT = f"django-workspace-webhooks/{__version__}"
+
+
+def build_request(
+    webhook: Webhook, event: Event, attempt_number: int, now: datetime, *, delivery_id: int | None
+) -> requests.PreparedRequest:
+    """Return the request of one attempt. The payload's bytes are made once: they are signed, they are sent.
+
+    `now` is the attempt's time, which the receiver may hold against its own clock. `delivery_id` is None in a
+    preview. Raises InvalidRequest when no attempt could ever be sent, and UndecryptableSecret.
+    """
+    url = addresses.checked_url(webhook.callback_url, addresses.configured_policy())
+    payload = request_body(webhook, event)
+    request = requests.PreparedRequest()
+    request.method = _method(webhook)
+    request.headers = _headers(webhook, event, attempt_number, delivery_id)
+    if request.method == Webhook.Method.GET:
+        separator = "&" if "?" in url else "?"
+        request.url = f"{url}{separator}{encoding.PAYLOAD_FIELD}={quote_plus(payload)}"
+    else:
+        request.url = url
+        request.body = payload
+        request.headers["Content-Type"] = webhook.content_type
+        request.headers["Content-Length"] = str(len(payload))
+    request.headers.update(_signatures(webhook, str(event.pk), payload, now))
+    return request
+
+
+def request_body(webhook: Webhook, event: Event) -> bytes:
+    """Return the payload: the body, or for GET, which has none, the value of the query parameter `payload`.
+
+    Raises InvalidRequest when the content type has no encoder, or the encoder fails.
+    """
+    # The query carries the JSON envelope whatever the content type says: a GET has none.
+    content_type = encoding.JSON if webhook.method == Webhook.Method.GET else webhook.content_type
+    encoder = _encoder(content_type)
+    try:
+        return encoder(event.envelope)
+    except Exception as error:  # a project's encoder may raise anything  # noqa: BLE001
+        raise InvalidRequest(
+            "encoding", f"The event could not be written as {content_type} ({type(error).__name__})."
+        ) from error
+
+
+def _method(webhook: Webhook) -> str:
+    if webhook.method not in Webhook.Method.values:
+        raise InvalidRequest("bad_request", f"The method {webhook.method!r} is not one that webhooks use.")
+    return str(webhook.method)
+
+
+def _headers(
+    webhook: Webhook, event: Event, attempt_number: int, delivery_id: int | None
+) -> CaseInsensitiveDict[str]:
+    headers = CaseInsensitiveDict(
+        {
+            "User-Agent": USER_AGENT,
+            "Accept": "*/*",
+            "X-Webhook-Event": event.type,
+            "X-Webhook-Attempt": str(attempt_number),
+        }
+    )
+    if delivery_id is not None:
+        headers["X-Webhook-Delivery"] = str(delivery_id)
+    return headers
+
+
+@sensitive_variables("secret")
+def _signatures(webhook: Webhook, message_id: str, payload: bytes, now: datetime) -> dict[str, str]:
+    """Return the Standard Webhooks headers, and with a secret both signatures; without one, none."""
+    stamp = int(now.timestamp())
+    headers = {"webhook-id": message_id, "webhook-timestamp": str(stamp)}
+    secret = webhook.secret
+    if not secret:
+        return headers
+    headers["X-Signature"] = signing.x_signature(secret, payload)
+    try:
+        headers["webhook-signature"] = signing.standard_signature(secret, message_id, stamp, payload)
+    except ValueError as error:
+        raise InvalidRequest("bad_secret", str(error)) from None
+    return headers
+
+
+def _encoder(content_type: str) -> encoding.Encoder:
+    if content_type in encoding.BUILT_IN:
+        return encoding.BUILT_IN[content_type]
+    path = settings.ENCODERS.get(content_type)
+    if path is None:
+        raise InvalidRequest("encoding", f"The content type {content_type!r} has no encoder.")
+    return _imported(path)
+
+
+@lru_cache(maxsize=32)
+def _imported(path: str) -> encoding.Encoder:
+    encoder: encoding.Encoder = import_string(path)
+    return encoder

@@ -1,0 +1,42 @@
+"""Removing what is old: ended deliveries, their attempts, and events that nobody owes any more."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.db import transaction
+from django.db.models import Exists, OuterRef
+
+from .conf import settings
+from .models import Attempt, Delivery, Event
+from .models.database import alias
+from .queue import database_now
+
+BATCH = 1000
+
+
+def prune(days: float | None = None, batch: int = BATCH) -> int:
+    """Remove what ended more than `days` ago (default: RETENTION_DAYS; None there: nothing), in batches.
+
+    What is pending is never touched. Attempts go before their delivery, so a prune that was killed leaves none
+    without one. Returns the number of deliveries removed.
+    """
+    days = settings.RETENTION_DAYS if days is None else days
+    if days is None:
+        return 0
+    before = database_now() - timedelta(days=days)
+    deliveries = Delivery.objects.using(alias())
+    old = deliveries.exclude(status=Delivery.Status.PENDING).filter(finished_at__lt=before)
+    total = 0
+    while ids := list(old.order_by("finished_at").values_list("pk", flat=True)[:batch]):
+        with transaction.atomic(using=alias()):
+            # Locked and asked again: a person may have redelivered it since.
+            ids = list(old.filter(pk__in=ids).select_for_update().values_list("pk", flat=True))
+            Attempt.objects.using(alias()).filter(delivery__in=ids).delete()
+            deliveries.filter(pk__in=ids).delete()
+        total += len(ids)
+    owed = deliveries.filter(event=OuterRef("pk"))
+    events = Event.objects.using(alias()).filter(~Exists(owed), occurred_at__lt=before)
+    while ids := list(events.values_list("pk", flat=True)[:batch]):
+        Event.objects.using(alias()).filter(pk__in=ids).delete()
+    return total

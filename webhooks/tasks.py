@@ -1,0 +1,21 @@
+"""What django-q2 runs. No arguments: a task's are pickled, stored and shown."""
+
+from __future__ import annotations
+
+from . import engine, queue, retention
+
+
+def drain() -> int:
+    """Send what is due. Returns the number of attempts recorded."""
+    return engine.drain()
+
+
+def sweep() -> int:
+    """Each minute: resume what waited for its webhook, and send what the wake-ups missed."""
+    queue.unpark()
+    return engine.drain()
+
+
+def prune() -> int:
+    """Each day: remove what is older than RETENTION_DAYS. Returns the number of deliveries removed."""
+    return retention.prune()
