@@ -33,7 +33,14 @@ _ROUTED_IPV6 = ipaddress.IPv6Network("2000::/3")
 # Parts of it that hide another address or none (`is_global` calls some of them global).
 _DENIED = tuple(
     ipaddress.ip_network(network)
-    for network in ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20", "192.88.99.0/24", "168.63.129.16/32")
+    for network in (
+        "2001::/23",
+        "2001:db8::/32",
+        "2002::/16",
+        "3fff::/20",
+        "192.88.99.0/24",
+        "168.63.129.16/32",
+    )
 )
 
 _NUMBER = re.compile(r"(0x[0-9a-f]*|[0-9]+)")
@@ -157,7 +164,9 @@ def _split(url: str) -> SplitResult:
     if "@" in parts.netloc:
         raise InvalidRequest("bad_url", "The URL must not carry a user name or password.")
     if "#" in url:
-        raise InvalidRequest("bad_url", "The URL must not have a fragment (#…): it is never sent to a server.")
+        raise InvalidRequest(
+            "bad_url", "The URL must not have a fragment (#…): it is never sent to a server."
+        )
     if not parts.hostname or port == 0:
         raise InvalidRequest("bad_url", "The URL must name a host, and a port from 1 to 65535 if any.")
     return parts

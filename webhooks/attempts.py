@@ -38,7 +38,9 @@ def attempt_of(
     if request is not None:
         attempt.request_headers = dict(request.headers)
         body = request.body or b""
-        attempt.request_body_sha256 = hashlib.sha256(body if isinstance(body, bytes) else body.encode()).hexdigest()
+        attempt.request_body_sha256 = hashlib.sha256(
+            body if isinstance(body, bytes) else body.encode()
+        ).hexdigest()
     if isinstance(result, Exception):
         attempt.error_kind, attempt.error = _explained(result)
     else:

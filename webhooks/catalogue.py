@@ -115,7 +115,9 @@ def check_pattern(pattern: str) -> None:
     if verb != ALL:
         get(pattern)
     elif noun not in {event_type.noun for event_type in all()}:
-        raise UnknownEventType(f"No registered event type begins with {noun!r}, so {pattern!r} matches nothing.")
+        raise UnknownEventType(
+            f"No registered event type begins with {noun!r}, so {pattern!r} matches nothing."
+        )
 
 
 def connect_model(

@@ -145,7 +145,8 @@ def check_cluster(**_: Any) -> Messages:
     if Conf.TIMEOUT and needed >= Conf.TIMEOUT:
         warnings.append(
             checks.Warning(
-                f"Q_CLUSTER['timeout'] is {Conf.TIMEOUT} s; a drain may need {needed:.0f} s.", id="webhooks.W001"
+                f"Q_CLUSTER['timeout'] is {Conf.TIMEOUT} s; a drain may need {needed:.0f} s.",
+                id="webhooks.W001",
             )
         )
     if Conf.RETRY and needed >= Conf.RETRY:
@@ -180,7 +181,10 @@ def check_database(databases: Sequence[str] | None = None, **_: Any) -> Messages
     connection = connections[alias()]
     if connection.vendor not in ("postgresql", "sqlite"):
         return [checks.Error(f"{connection.vendor} is not supported.", id="webhooks.E007")]
-    if connection.vendor == "sqlite" and connection.settings_dict["OPTIONS"].get("transaction_mode") != "IMMEDIATE":
+    if (
+        connection.vendor == "sqlite"
+        and connection.settings_dict["OPTIONS"].get("transaction_mode") != "IMMEDIATE"
+    ):
         return [
             checks.Warning(
                 "SQLite without transaction_mode IMMEDIATE loses deliveries to “database is locked”.",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db import models, transaction
+from django.db import transaction
 from django.utils import timezone
 
 from . import catalogue, queue
@@ -54,7 +54,11 @@ def emit(
     Raises UnknownEventType, InvalidPayload or IdempotencyConflict, before anything is written.
     """
     [event] = emit_many(
-        [NewEvent(type=type, workspace=workspace, data=data, idempotency_key=idempotency_key, subject=subject)]
+        [
+            NewEvent(
+                type=type, workspace=workspace, data=data, idempotency_key=idempotency_key, subject=subject
+            )
+        ]
     )
     return event
 
@@ -149,14 +153,19 @@ def _draft(new_event: NewEvent, now: datetime) -> Event:
     key = new_event.idempotency_key
     if key is not None and (not key or len(key) > MAX_KEY_LENGTH or "\x00" in key):
         raise InvalidPayload(f"An idempotency key has 1 to {MAX_KEY_LENGTH} characters, none of them NUL.")
-    workspace: models.Model = new_event.workspace
+    event = event_of(new_event.type, new_event.workspace, freeze(new_event.data), now)
+    event.subject = new_event.subject[:255]
+    event.idempotency_key = key
+    return event
+
+
+def event_of(type_name: str, workspace: Any, data: str, now: datetime) -> Event:
+    """Return the unsaved event of a fact. `data` is JSON text, as `encoding.freeze` returns it."""
     return Event(
         workspace=workspace,
         workspace_key=str(getattr(workspace, settings.WORKSPACE_LOOKUP_FIELD)),
-        type=new_event.type,
-        subject=new_event.subject[:255],
-        data=freeze(new_event.data),
-        idempotency_key=key,
+        type=type_name,
+        data=data,
         occurred_at=now,
     )
 

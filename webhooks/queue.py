@@ -290,8 +290,10 @@ def hand_back(token: uuid.UUID, ids: Collection[int], due_at: datetime) -> int:
 
 def unpark(webhook_ids: Collection[int] | None = None, now: datetime | None = None) -> int:
     """Make due what was parked for webhooks that are active again (or deleted: the claim then ends it)."""
-    parked = _pending().filter(due_at__isnull=True).filter(
-        Q(webhook__is_active=True) | Q(webhook__deleted_at__isnull=False)
+    parked = (
+        _pending()
+        .filter(due_at__isnull=True)
+        .filter(Q(webhook__is_active=True) | Q(webhook__deleted_at__isnull=False))
     )
     if webhook_ids is not None:
         parked = parked.filter(webhook__in=webhook_ids)
@@ -362,7 +364,9 @@ def _waker_created() -> bool:
     """Make the one row if it is missing, as asked for now; return whether that was so."""
     if _waker().exists():
         return False
-    _, created = Waker.objects.using(alias()).get_or_create(pk=Waker.ROW, defaults={"asked_at": database_now()})
+    _, created = Waker.objects.using(alias()).get_or_create(
+        pk=Waker.ROW, defaults={"asked_at": database_now()}
+    )
     return created
 
 

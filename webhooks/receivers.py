@@ -170,7 +170,9 @@ class _ModelReceiver:
 def _is_new(instance: models.Model) -> bool:
     """Whether saving will insert: a key given by hand may name a stored row, one made by a default does not."""
     pk_field = instance._meta.pk
-    return instance._state.adding and (instance.pk is None or (pk_field is not None and pk_field.has_default()))
+    return instance._state.adding and (
+        instance.pk is None or (pk_field is not None and pk_field.has_default())
+    )
 
 
 def _has_expressions(instance: models.Model, fields: list[Any]) -> bool:

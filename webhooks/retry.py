@@ -47,7 +47,12 @@ def judge(result: requests.Response | Exception) -> Outcome:
 
 
 def next_due_at(
-    schedule: Schedule, made: int, max_attempts: int, now: datetime, jitter: float, retry_after: str | None = None
+    schedule: Schedule,
+    made: int,
+    max_attempts: int,
+    now: datetime,
+    jitter: float,
+    retry_after: str | None = None,
 ) -> datetime | None:
     """Return when to try again after `made` attempts, or None when `max_attempts` are used up.
 

@@ -10,7 +10,10 @@ from django_q.models import Schedule
 from .conf import settings
 
 # name → (function, minutes between two runs)
-SCHEDULES = {"webhooks-sweep": ("webhooks.tasks.sweep", 1), "webhooks-prune": ("webhooks.tasks.prune", 24 * 60)}
+SCHEDULES = {
+    "webhooks-sweep": ("webhooks.tasks.sweep", 1),
+    "webhooks-prune": ("webhooks.tasks.prune", 24 * 60),
+}
 
 
 def ensure(using: str, **_: Any) -> None:

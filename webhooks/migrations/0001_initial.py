@@ -11,7 +11,6 @@ from webhooks.conf import workspace_model_name
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
@@ -21,185 +20,362 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
-            name='Waker',
+            name="Waker",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('asked_at', models.DateTimeField(null=True)),
-                ('linger_claim', models.UUIDField(null=True)),
-                ('linger_until', models.DateTimeField(null=True)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("asked_at", models.DateTimeField(null=True)),
+                ("linger_claim", models.UUIDField(null=True)),
+                ("linger_until", models.DateTimeField(null=True)),
             ],
         ),
         migrations.CreateModel(
-            name='Webhook',
+            name="Webhook",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=100, verbose_name='Name')),
-                ('callback_url', models.CharField(max_length=2000, verbose_name='Callback URL')),
-                ('method', models.CharField(choices=[('POST', 'POST'), ('PUT', 'PUT'), ('PATCH', 'PATCH'), ('DELETE', 'DELETE'), ('GET', 'GET')], default='POST', max_length=6, verbose_name='Method')),
-                ('content_type', models.CharField(choices=webhooks.models.webhook.content_type_choices, default='application/json', max_length=100, verbose_name='Content-Type')),
-                ('max_attempts', models.PositiveSmallIntegerField(default=8, validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(20)], verbose_name='Max attempts')),
-                ('is_active', models.BooleanField(default=True, verbose_name='Status')),
-                ('secret', webhooks.fields.EncryptedTextField(blank=True, default='', verbose_name='Secret')),
-                ('previous_secret', webhooks.fields.EncryptedTextField(blank=True, default='', editable=False)),
-                ('previous_secret_expires_at', models.DateTimeField(blank=True, editable=False, null=True)),
-                ('version', models.PositiveBigIntegerField(default=1, editable=False)),
-                ('created_at', models.DateTimeField(auto_now_add=True, verbose_name='created')),
-                ('updated_at', models.DateTimeField(auto_now=True, verbose_name='last changed')),
-                ('deleted_at', models.DateTimeField(blank=True, editable=False, null=True)),
-                ('workspace', webhooks.fields.WorkspaceForeignKey(verbose_name='workspace')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("name", models.CharField(max_length=100, verbose_name="Name")),
+                ("callback_url", models.CharField(max_length=2000, verbose_name="Callback URL")),
+                (
+                    "method",
+                    models.CharField(
+                        choices=[
+                            ("POST", "POST"),
+                            ("PUT", "PUT"),
+                            ("PATCH", "PATCH"),
+                            ("DELETE", "DELETE"),
+                            ("GET", "GET"),
+                        ],
+                        default="POST",
+                        max_length=6,
+                        verbose_name="Method",
+                    ),
+                ),
+                (
+                    "content_type",
+                    models.CharField(
+                        choices=webhooks.models.webhook.content_type_choices,
+                        default="application/json",
+                        max_length=100,
+                        verbose_name="Content-Type",
+                    ),
+                ),
+                (
+                    "max_attempts",
+                    models.PositiveSmallIntegerField(
+                        default=8,
+                        validators=[
+                            django.core.validators.MinValueValidator(1),
+                            django.core.validators.MaxValueValidator(20),
+                        ],
+                        verbose_name="Max attempts",
+                    ),
+                ),
+                ("is_active", models.BooleanField(default=True, verbose_name="Status")),
+                ("secret", webhooks.fields.EncryptedTextField(blank=True, default="", verbose_name="Secret")),
+                (
+                    "previous_secret",
+                    webhooks.fields.EncryptedTextField(blank=True, default="", editable=False),
+                ),
+                ("previous_secret_expires_at", models.DateTimeField(blank=True, editable=False, null=True)),
+                ("version", models.PositiveBigIntegerField(default=1, editable=False)),
+                ("created_at", models.DateTimeField(auto_now_add=True, verbose_name="created")),
+                ("updated_at", models.DateTimeField(auto_now=True, verbose_name="last changed")),
+                ("deleted_at", models.DateTimeField(blank=True, editable=False, null=True)),
+                ("workspace", webhooks.fields.WorkspaceForeignKey(verbose_name="workspace")),
             ],
             options={
-                'verbose_name': 'webhook',
-                'verbose_name_plural': 'webhooks',
+                "verbose_name": "webhook",
+                "verbose_name_plural": "webhooks",
             },
         ),
         migrations.CreateModel(
-            name='Delivery',
+            name="Delivery",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('event_type', models.CharField(max_length=100, verbose_name='event')),
-                ('status', models.CharField(choices=[('pending', 'Pending'), ('succeeded', 'Succeeded'), ('failed', 'Failed'), ('cancelled', 'Cancelled')], default='pending', max_length=9, verbose_name='status')),
-                ('ended_because', models.CharField(blank=True, choices=[('exhausted', 'every attempt failed'), ('permanent', 'no attempt could ever succeed'), ('gone', 'the receiver answered 410 Gone'), ('worker_lost', 'sending it ended the worker, five times'), ('webhook_deleted', 'its webhook was deleted'), ('by_hand', 'cancelled by hand')], default='', max_length=15, verbose_name='ended because')),
-                ('due_at', models.DateTimeField(null=True, verbose_name='next attempt')),
-                ('claim', models.UUIDField(null=True)),
-                ('lost_claims', models.PositiveSmallIntegerField(default=0)),
-                ('attempt_count', models.PositiveIntegerField(default=0, verbose_name='attempts')),
-                ('attempts_before', models.PositiveIntegerField(default=0)),
-                ('created_at', models.DateTimeField(verbose_name='created')),
-                ('finished_at', models.DateTimeField(null=True, verbose_name='finished')),
-                ('workspace', webhooks.fields.WorkspaceForeignKey(db_index=False)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("event_type", models.CharField(max_length=100, verbose_name="event")),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("pending", "Pending"),
+                            ("succeeded", "Succeeded"),
+                            ("failed", "Failed"),
+                            ("cancelled", "Cancelled"),
+                        ],
+                        default="pending",
+                        max_length=9,
+                        verbose_name="status",
+                    ),
+                ),
+                (
+                    "ended_because",
+                    models.CharField(
+                        blank=True,
+                        choices=[
+                            ("exhausted", "every attempt failed"),
+                            ("permanent", "no attempt could ever succeed"),
+                            ("gone", "the receiver answered 410 Gone"),
+                            ("worker_lost", "sending it ended the worker, five times"),
+                            ("webhook_deleted", "its webhook was deleted"),
+                            ("by_hand", "cancelled by hand"),
+                        ],
+                        default="",
+                        max_length=15,
+                        verbose_name="ended because",
+                    ),
+                ),
+                ("due_at", models.DateTimeField(null=True, verbose_name="next attempt")),
+                ("claim", models.UUIDField(null=True)),
+                ("lost_claims", models.PositiveSmallIntegerField(default=0)),
+                ("attempt_count", models.PositiveIntegerField(default=0, verbose_name="attempts")),
+                ("attempts_before", models.PositiveIntegerField(default=0)),
+                ("created_at", models.DateTimeField(verbose_name="created")),
+                ("finished_at", models.DateTimeField(null=True, verbose_name="finished")),
+                ("workspace", webhooks.fields.WorkspaceForeignKey(db_index=False)),
             ],
             options={
-                'verbose_name': 'delivery',
-                'verbose_name_plural': 'deliveries',
+                "verbose_name": "delivery",
+                "verbose_name_plural": "deliveries",
             },
         ),
         migrations.CreateModel(
-            name='Attempt',
+            name="Attempt",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('number', models.PositiveIntegerField(verbose_name='number')),
-                ('started_at', models.DateTimeField(verbose_name='started')),
-                ('duration_ms', models.PositiveIntegerField(verbose_name='duration')),
-                ('outcome', models.CharField(choices=[('success', 'Success'), ('transient', 'Failed, may work later'), ('permanent', 'Failed for good'), ('gone', 'Gone')], max_length=9, verbose_name='outcome')),
-                ('status_code', models.PositiveSmallIntegerField(null=True, verbose_name='status code')),
-                ('error_kind', models.CharField(blank=True, default='', max_length=20, verbose_name='error kind')),
-                ('error', models.TextField(blank=True, default='', verbose_name='error')),
-                ('request_method', models.CharField(max_length=6)),
-                ('request_url', models.TextField()),
-                ('request_headers', models.JSONField(default=dict)),
-                ('request_body_sha256', models.CharField(blank=True, default='', max_length=64)),
-                ('response_headers', models.JSONField(default=dict)),
-                ('response_body', models.TextField(blank=True, default='')),
-                ('response_truncated', models.BooleanField(default=False)),
-                ('late', models.BooleanField(default=False)),
-                ('delivery', models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='attempts', to='webhooks.delivery')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("number", models.PositiveIntegerField(verbose_name="number")),
+                ("started_at", models.DateTimeField(verbose_name="started")),
+                ("duration_ms", models.PositiveIntegerField(verbose_name="duration")),
+                (
+                    "outcome",
+                    models.CharField(
+                        choices=[
+                            ("success", "Success"),
+                            ("transient", "Failed, may work later"),
+                            ("permanent", "Failed for good"),
+                            ("gone", "Gone"),
+                        ],
+                        max_length=9,
+                        verbose_name="outcome",
+                    ),
+                ),
+                ("status_code", models.PositiveSmallIntegerField(null=True, verbose_name="status code")),
+                (
+                    "error_kind",
+                    models.CharField(blank=True, default="", max_length=20, verbose_name="error kind"),
+                ),
+                ("error", models.TextField(blank=True, default="", verbose_name="error")),
+                ("request_method", models.CharField(max_length=6)),
+                ("request_url", models.TextField()),
+                ("request_headers", models.JSONField(default=dict)),
+                ("request_body_sha256", models.CharField(blank=True, default="", max_length=64)),
+                ("response_headers", models.JSONField(default=dict)),
+                ("response_body", models.TextField(blank=True, default="")),
+                ("response_truncated", models.BooleanField(default=False)),
+                ("late", models.BooleanField(default=False)),
+                (
+                    "delivery",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="attempts",
+                        to="webhooks.delivery",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'attempt',
-                'verbose_name_plural': 'attempts',
+                "verbose_name": "attempt",
+                "verbose_name_plural": "attempts",
             },
         ),
         migrations.CreateModel(
-            name='Event',
+            name="Event",
             fields=[
-                ('id', models.UUIDField(default=webhooks.models.event.new_event_id, editable=False, primary_key=True, serialize=False)),
-                ('workspace_key', models.CharField(max_length=255)),
-                ('type', models.CharField(max_length=100, verbose_name='type')),
-                ('subject', models.CharField(blank=True, default='', max_length=255, verbose_name='subject')),
-                ('data', models.TextField(verbose_name='data')),
-                ('idempotency_key', models.CharField(blank=True, max_length=255, null=True, verbose_name='idempotency key')),
-                ('is_test', models.BooleanField(default=False, verbose_name='test')),
-                ('occurred_at', models.DateTimeField(verbose_name='occurred')),
-                ('workspace', webhooks.fields.WorkspaceForeignKey(db_index=False, verbose_name='workspace')),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=webhooks.models.event.new_event_id,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                ("workspace_key", models.CharField(max_length=255)),
+                ("type", models.CharField(max_length=100, verbose_name="type")),
+                ("subject", models.CharField(blank=True, default="", max_length=255, verbose_name="subject")),
+                ("data", models.TextField(verbose_name="data")),
+                (
+                    "idempotency_key",
+                    models.CharField(blank=True, max_length=255, null=True, verbose_name="idempotency key"),
+                ),
+                ("is_test", models.BooleanField(default=False, verbose_name="test")),
+                ("occurred_at", models.DateTimeField(verbose_name="occurred")),
+                ("workspace", webhooks.fields.WorkspaceForeignKey(db_index=False, verbose_name="workspace")),
             ],
             options={
-                'verbose_name': 'event',
-                'verbose_name_plural': 'events',
+                "verbose_name": "event",
+                "verbose_name_plural": "events",
             },
         ),
         migrations.AddField(
-            model_name='delivery',
-            name='event',
-            field=models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='deliveries', to='webhooks.event'),
+            model_name="delivery",
+            name="event",
+            field=models.ForeignKey(
+                db_constraint=False,
+                db_index=False,
+                on_delete=django.db.models.deletion.DO_NOTHING,
+                related_name="deliveries",
+                to="webhooks.event",
+            ),
         ),
         migrations.CreateModel(
-            name='WebhookState',
+            name="WebhookState",
             fields=[
-                ('webhook', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='state', serialize=False, to='webhooks.webhook')),
-                ('consecutive_failures', models.PositiveIntegerField(default=0)),
-                ('failing_since', models.DateTimeField(null=True)),
-                ('paused_until', models.DateTimeField(null=True)),
-                ('probe', models.UUIDField(null=True)),
-                ('tokens', models.FloatField(null=True)),
-                ('tokens_at', models.DateTimeField(null=True)),
-                ('disabled_at', models.DateTimeField(null=True)),
-                ('disabled_because', models.CharField(blank=True, default='', max_length=200)),
+                (
+                    "webhook",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        primary_key=True,
+                        related_name="state",
+                        serialize=False,
+                        to="webhooks.webhook",
+                    ),
+                ),
+                ("consecutive_failures", models.PositiveIntegerField(default=0)),
+                ("failing_since", models.DateTimeField(null=True)),
+                ("paused_until", models.DateTimeField(null=True)),
+                ("probe", models.UUIDField(null=True)),
+                ("tokens", models.FloatField(null=True)),
+                ("tokens_at", models.DateTimeField(null=True)),
+                ("disabled_at", models.DateTimeField(null=True)),
+                ("disabled_because", models.CharField(blank=True, default="", max_length=200)),
             ],
         ),
         migrations.CreateModel(
-            name='Subscription',
+            name="Subscription",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('pattern', models.CharField(max_length=100)),
-                ('webhook', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='subscriptions', to='webhooks.webhook')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("pattern", models.CharField(max_length=100)),
+                (
+                    "webhook",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="subscriptions",
+                        to="webhooks.webhook",
+                    ),
+                ),
             ],
         ),
         migrations.AddField(
-            model_name='delivery',
-            name='webhook',
-            field=models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='deliveries', to='webhooks.webhook'),
+            model_name="delivery",
+            name="webhook",
+            field=models.ForeignKey(
+                db_index=False,
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="deliveries",
+                to="webhooks.webhook",
+            ),
         ),
         migrations.AddIndex(
-            model_name='event',
-            index=models.Index(fields=['workspace', '-id'], name='webhooks_event_list'),
+            model_name="event",
+            index=models.Index(fields=["workspace", "-id"], name="webhooks_event_list"),
         ),
         migrations.AddConstraint(
-            model_name='event',
-            constraint=models.UniqueConstraint(fields=('workspace', 'idempotency_key'), name='webhooks_event_once'),
+            model_name="event",
+            constraint=models.UniqueConstraint(
+                fields=("workspace", "idempotency_key"), name="webhooks_event_once"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='webhook',
-            constraint=models.UniqueConstraint(condition=models.Q(('deleted_at', None)), fields=('workspace', 'name'), name='webhooks_webhook_name_per_workspace'),
+            model_name="webhook",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("deleted_at", None)),
+                fields=("workspace", "name"),
+                name="webhooks_webhook_name_per_workspace",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='subscription',
-            constraint=models.UniqueConstraint(fields=('webhook', 'pattern'), name='webhooks_subscription_once'),
+            model_name="subscription",
+            constraint=models.UniqueConstraint(
+                fields=("webhook", "pattern"), name="webhooks_subscription_once"
+            ),
         ),
         migrations.AddIndex(
-            model_name='delivery',
-            index=models.Index(condition=models.Q(('status', 'pending')), fields=['due_at'], name='webhooks_delivery_due'),
+            model_name="delivery",
+            index=models.Index(
+                condition=models.Q(("status", "pending")), fields=["due_at"], name="webhooks_delivery_due"
+            ),
         ),
         migrations.AddIndex(
-            model_name='delivery',
-            index=models.Index(condition=models.Q(('claim__isnull', False), ('status', 'pending')), fields=['webhook'], name='webhooks_delivery_claimed'),
+            model_name="delivery",
+            index=models.Index(
+                condition=models.Q(("claim__isnull", False), ("status", "pending")),
+                fields=["webhook"],
+                name="webhooks_delivery_claimed",
+            ),
         ),
         migrations.AddIndex(
-            model_name='delivery',
-            index=models.Index(condition=models.Q(('due_at__isnull', True), ('status', 'pending')), fields=['webhook'], name='webhooks_delivery_parked'),
+            model_name="delivery",
+            index=models.Index(
+                condition=models.Q(("due_at__isnull", True), ("status", "pending")),
+                fields=["webhook"],
+                name="webhooks_delivery_parked",
+            ),
         ),
         migrations.AddIndex(
-            model_name='delivery',
-            index=models.Index(condition=models.Q(('lost_claims__gte', 3), ('status', 'pending')), fields=['due_at'], name='webhooks_delivery_suspect'),
+            model_name="delivery",
+            index=models.Index(
+                condition=models.Q(("lost_claims__gte", 3), ("status", "pending")),
+                fields=["due_at"],
+                name="webhooks_delivery_suspect",
+            ),
         ),
         migrations.AddIndex(
-            model_name='delivery',
-            index=models.Index(fields=['webhook', '-id'], name='webhooks_delivery_of_webhook'),
+            model_name="delivery",
+            index=models.Index(fields=["webhook", "-id"], name="webhooks_delivery_of_webhook"),
         ),
         migrations.AddIndex(
-            model_name='delivery',
-            index=models.Index(fields=['workspace', '-id'], name='webhooks_delivery_list'),
+            model_name="delivery",
+            index=models.Index(fields=["workspace", "-id"], name="webhooks_delivery_list"),
         ),
         migrations.AddIndex(
-            model_name='delivery',
-            index=models.Index(condition=models.Q(('status', 'failed')), fields=['workspace', '-id'], name='webhooks_delivery_failed'),
+            model_name="delivery",
+            index=models.Index(
+                condition=models.Q(("status", "failed")),
+                fields=["workspace", "-id"],
+                name="webhooks_delivery_failed",
+            ),
         ),
         migrations.AddIndex(
-            model_name='delivery',
-            index=models.Index(fields=['finished_at'], name='webhooks_delivery_finished'),
+            model_name="delivery",
+            index=models.Index(fields=["finished_at"], name="webhooks_delivery_finished"),
         ),
         migrations.AddConstraint(
-            model_name='delivery',
-            constraint=models.UniqueConstraint(fields=('event', 'webhook'), name='webhooks_delivery_once'),
+            model_name="delivery",
+            constraint=models.UniqueConstraint(fields=("event", "webhook"), name="webhooks_delivery_once"),
         ),
     ]

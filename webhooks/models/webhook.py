@@ -127,7 +127,9 @@ class Webhook(models.Model):
     def clean_fields(self, exclude: Any = None) -> None:
         """Leave a stored, unchanged secret alone: it may not even be readable."""
         untouched = {
-            name for name in ("secret", "previous_secret") if isinstance(self.__dict__.get(name), EncryptedText)
+            name
+            for name in ("secret", "previous_secret")
+            if isinstance(self.__dict__.get(name), EncryptedText)
         }
         super().clean_fields(exclude={*(exclude or ()), *untouched})
 
@@ -137,7 +139,7 @@ class Webhook(models.Model):
         for field, check in (
             ("callback_url", self._callback_url_error),
             ("name", self._name_error),
-            ("secret", self._secret_error),
+            ("secret", self.secret_error),
         ):
             message = check()
             if message:
@@ -164,7 +166,8 @@ class Webhook(models.Model):
         return "This workspace already has a webhook with this name." if others.exists() else None
 
     @sensitive_variables("secret")
-    def _secret_error(self) -> str | None:
+    def secret_error(self) -> str | None:
+        """Return why the secret that was assigned cannot sign, if so."""
         secret = self.__dict__.get("secret", "")
         if not secret or isinstance(secret, EncryptedText):
             return None
