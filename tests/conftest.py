@@ -1,0 +1,93 @@
+"""Real parts for tests: receivers on real sockets, and a skip that .ci/run does not forgive."""
+
+import os
+import shutil
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
+
+import pytest
+from django.apps import apps
+from django.db import connection
+
+NEEDS_WORKSPACE_APP = {"browser", "workspace"}
+
+
+def pytest_collection_modifyitems(items):
+    """Leave out, with a foreign workspace model, what is about our `workspace` and `project` apps."""
+    if not apps.is_installed("workspace"):
+        kept = [item for item in items if not item.get_closest_marker("workspace_app")]
+        items[:] = kept
+
+
+@pytest.fixture
+def require():
+    """Return a function that skips the test when a program is missing, or fails it under REQUIRE_ALL=1."""
+
+    def needed(program):
+        path = shutil.which(program)
+        if path is None:
+            (pytest.fail if os.environ.get("REQUIRE_ALL") == "1" else pytest.skip)(f"{program} is not installed")
+        return path
+
+    return needed
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 512
+
+
+class Receiver:
+    """A receiver on loopback. `answer(request) -> (status, headers, body)` may be replaced."""
+
+    def __init__(self):
+        self.requests = []
+        self.answer = lambda request: (200, {}, b"ok")
+        self.lock = threading.Lock()
+        receiver = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def handle_one(self):
+                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                request = SimpleNamespace(
+                    method=self.command, path=self.path, headers=self.headers, body=body
+                )
+                with receiver.lock:
+                    receiver.requests.append(request)
+                status, headers, content = receiver.answer(request)
+                lines = [f"HTTP/1.1 {status} Answer", f"Content-Length: {len(content)}"]
+                lines += [f"{name}: {value}" for name, value in headers.items()]
+                self.wfile.write("\r\n".join([*lines, "", ""]).encode() + content)
+
+            do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = handle_one
+
+            def log_message(self, *args):
+                pass
+
+        self.server = _Server(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}/hook"
+        threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
+
+    def close(self):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+@pytest.fixture
+def receiver():
+    receiver = Receiver()
+    yield receiver
+    receiver.close()
+
+
+@pytest.fixture
+def database_url():
+    """The URL of the test database, for processes of their own."""
+    settings = connection.settings_dict
+    if connection.vendor == "sqlite":
+        return f"sqlite:///{settings['NAME']}"
+    host = settings["OPTIONS"].get("host") or settings["HOST"]
+    return f"postgresql://{settings['USER']}@/{settings['NAME']}?host={host}"

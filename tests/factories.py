@@ -1,0 +1,37 @@
+"""Objects for tests, whatever the workspace model is."""
+
+from django.apps import apps
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Permission
+
+from webhooks.conf import workspace_model
+from webhooks.models import Webhook
+
+SECRET = "s3cret-é"
+
+
+def make_workspace(slug="acme", name=None):
+    return workspace_model()._default_manager.create(slug=slug, name=name or slug.title())
+
+
+def make_user(username="ann", *, superuser=False, role=None, workspace=None):
+    """With our workspace app, `role` is a membership; with another, it is all of the app's permissions or `view`."""
+    users = get_user_model().objects
+    if superuser:
+        return users.create_superuser(username, f"{username}@example.com", "pw")
+    user = users.create_user(username, f"{username}@example.com", "pw", is_staff=True)
+    if role and apps.is_installed("workspace"):
+        apps.get_model("workspace.Membership").objects.create(workspace=workspace, user=user, role=role)
+    elif role:
+        permissions = Permission.objects.filter(content_type__app_label="webhooks")
+        if role == "viewer":
+            permissions = permissions.filter(codename__startswith="view_")
+        user.user_permissions.set(permissions)
+    return user
+
+
+def make_webhook(workspace, *, patterns=("*",), **fields):
+    fields = {"name": "CRM", "callback_url": "http://127.0.0.1:9/", **fields}
+    webhook = Webhook.objects.create(workspace=workspace, **fields)
+    webhook.subscribe(*patterns)
+    return webhook

@@ -1,0 +1,6 @@
+from django.apps import AppConfig
+
+
+class SwappedConfig(AppConfig):
+    name = "tests.swapped"
+    default_auto_field = "django.db.models.BigAutoField"

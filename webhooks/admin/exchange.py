@@ -1,0 +1,51 @@
+"""An attempt as its request and response are shown."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from ..encoding import BUILT_IN
+from ..exceptions import InvalidRequest
+from ..models import Attempt, Delivery, Event, Webhook
+from ..request import request_body
+
+ATTEMPTS_SHOWN = 50
+BODY_SHOWN = 65536  # characters; a page must not carry a body of megabytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exchange:
+    attempt: Attempt
+    request_body: str | None
+    """None: what was sent can no longer be rebuilt."""
+    request_body_cut: bool
+
+
+def exchanges(delivery: Delivery) -> list[Exchange]:
+    """Return the latest attempts, newest first."""
+    bodies = _bodies(delivery.webhook, delivery.event)
+    latest = delivery.attempts.order_by("-number", "-pk")[:ATTEMPTS_SHOWN]
+    return [_exchange(attempt, bodies) for attempt in latest]
+
+
+def _exchange(attempt: Attempt, bodies: dict[str, str]) -> Exchange:
+    body = bodies.get(attempt.request_body_sha256)
+    return Exchange(
+        attempt=attempt,
+        request_body=None if body is None else body[:BODY_SHOWN],
+        request_body_cut=body is not None and len(body) > BODY_SHOWN,
+    )
+
+
+def _bodies(webhook: Webhook, event: Event) -> dict[str, str]:
+    """Return what may have been sent, by hash: the webhook may have had another content type at that time."""
+    bodies = {hashlib.sha256(b"").hexdigest(): ""}
+    for content_type in {*BUILT_IN, webhook.content_type}:
+        variant = Webhook(method=Webhook.Method.POST, content_type=content_type)
+        try:
+            body = request_body(variant, event)
+        except InvalidRequest:
+            continue
+        bodies[hashlib.sha256(body).hexdigest()] = body.decode("utf-8", errors="replace")
+    return bodies

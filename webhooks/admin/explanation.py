@@ -1,0 +1,47 @@
+"""What has become of a delivery, in words."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.utils.timesince import timeuntil
+from django.utils.translation import gettext as _
+
+from ..models import Attempt, Delivery
+
+
+def next_attempt(delivery: Delivery, now: datetime) -> str:
+    """Return when a delivery is sent next, or why it is not; "–" for one that has ended."""
+    if delivery.status != Delivery.Status.PENDING:
+        return "–"
+    if delivery.due_at is None:
+        # A webhook that was switched on again: its deliveries go on with the next sweep.
+        return _("waiting: webhook is paused") if delivery.webhook.is_active else _("waiting: webhook is inactive")
+    if delivery.claim is not None and delivery.due_at > now:
+        return _("being sent now")
+    if delivery.due_at <= now:
+        return _("due now")
+    return _("in %(duration)s") % {"duration": timeuntil(delivery.due_at, now, depth=1)}
+
+
+def reason(delivery: Delivery, latest: Attempt | None, now: datetime) -> str:
+    """Return, in one sentence, why a delivery stands where it stands."""
+    if delivery.status == Delivery.Status.SUCCEEDED:
+        code = latest.status_code if latest else None
+        return _("The receiver answered %(code)s.") % {"code": code} if code else _("The receiver accepted it.")
+    if delivery.status == Delivery.Status.PENDING:
+        return _pending(delivery, latest, now)
+    try:
+        because = Delivery.EndedBecause(delivery.ended_because).label
+    except ValueError:
+        because = _("no reason was recorded")
+    verb = _("Given up") if delivery.status == Delivery.Status.FAILED else _("Cancelled")
+    return f"{verb}: {because}. {latest.error if latest else ''}".strip()
+
+
+def _pending(delivery: Delivery, latest: Attempt | None, now: datetime) -> str:
+    following = next_attempt(delivery, now)
+    if latest is None or delivery.attempts_made == 0:
+        return _("Not attempted yet; next attempt: %(when)s.") % {"when": following}
+    error = latest.error.rstrip(".") or _("The last attempt failed")
+    return _("%(error)s; next attempt: %(when)s.") % {"error": error, "when": following}

@@ -1,0 +1,98 @@
+"""What a request may see and do: `access` asked on behalf of the admin's pages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Model, QuerySet
+from django.http import Http404, HttpRequest
+
+from .. import access
+
+
+def may(request: HttpRequest, workspace: Model, action: str) -> bool:
+    return _is_known(request) and access.may(request.user, workspace, action)
+
+
+def may_anywhere(request: HttpRequest, action: str) -> bool:
+    """Return whether `action` is granted in one workspace at least."""
+    # The sidebar asks this a dozen times for one page.
+    answers: dict[str, bool] = request.__dict__.setdefault("_webhooks_may_anywhere", {})
+    if action not in answers:
+        answers[action] = _is_known(request) and any(
+            access.may(request.user, workspace, action) for workspace in access.workspaces(request.user)
+        )
+    return answers[action]
+
+
+def workspaces_granting(request: HttpRequest, action: str) -> list[Any]:
+    """Return the keys of the workspaces in which `action` is granted."""
+    return [
+        workspace.pk
+        for workspace in access.workspaces(request.user)
+        if access.may(request.user, workspace, action)
+    ]
+
+
+def sees_several(request: HttpRequest) -> bool:
+    """Return whether lists need to say which workspace a row belongs to."""
+    return len(access.workspaces(request.user)[:2]) > 1
+
+
+def _is_known(request: HttpRequest) -> bool:
+    # The log-in page asks what to list, too.
+    return request.user.is_active and request.user.is_authenticated
+
+
+class ScopedAdmin(admin.ModelAdmin):
+    """Shows the user's workspaces only: another workspace's object is not found, as one that does not exist."""
+
+    # Query-string look-ups that lists may be narrowed by. Every other is refused, whatever it would reach.
+    allowed_lookups: frozenset[str] = frozenset()
+    sortable_by = ()
+    ordering = ("-pk",)
+    show_full_result_count = False
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return super().get_queryset(request).filter(workspace__in=access.workspaces(request.user))
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        found = super().get_object(request, object_id, from_field)
+        if found is None:
+            raise Http404
+        return found
+
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
+        return lookup in self.allowed_lookups
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return may_anywhere(request, "view")
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self._granted(request, obj, "view")
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return may_anywhere(request, "add")
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self._granted(request, obj, "change")
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self._granted(request, obj, "delete")
+
+    def _granted(self, request: HttpRequest, obj: Any, action: str) -> bool:
+        return may_anywhere(request, action) if obj is None else may(request, obj.workspace, action)
+
+
+class ReadOnlyAdmin(ScopedAdmin):
+    """What the product writes and people read."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False

@@ -1,0 +1,74 @@
+"""A webhook's secret: set, rotate, remove. It is never shown, but once when it was generated here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.contrib.admin.utils import unquote
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils.decorators import method_decorator
+from django.utils.translation import gettext as _
+from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
+
+from .. import actions
+from ..models import Webhook
+from .forms import SecretForm
+
+
+class SecretPages(admin.ModelAdmin):
+    """The two pages beside the webhook's form. Every admin page is sent with `Cache-Control: no-store`."""
+
+    @method_decorator(sensitive_post_parameters("secret"))
+    @sensitive_variables()
+    def secret_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Ask for a new secret; generate one when none is given, and show that one in this response only."""
+        webhook = self._webhook(request, object_id)
+        form = SecretForm(request.POST or None) if request.method == "POST" else SecretForm()
+        if request.method != "POST" or not form.is_valid():
+            title = _("Rotate secret") if webhook.has_secret else _("Set a secret")
+            return self._page(request, webhook, "secret_form", title, form=form, media=self.media + form.media)
+        given = form.cleaned_data["secret"]
+        secret = actions.rotate_secret(webhook, by=request.user, secret=given or None)
+        if given:
+            messages.success(request, _("The secret was replaced."))
+            return self._back(webhook)
+        return self._page(request, webhook, "secret_generated", _("New secret"), secret=secret, media=self.media)
+
+    def remove_secret_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Ask, then remove: requests are sent without a signature from then on."""
+        webhook = self._webhook(request, object_id)
+        if request.method != "POST":
+            return self._page(request, webhook, "secret_remove", _("Remove secret"), media=self.media)
+        actions.remove_secret(webhook, by=request.user)
+        messages.success(request, _("The secret was removed. Requests are no longer signed."))
+        return self._back(webhook)
+
+    def _webhook(self, request: HttpRequest, object_id: str) -> Webhook:
+        webhook: Any = self.get_object(request, unquote(object_id))
+        if not self.has_secret_permission(request, webhook):
+            raise PermissionDenied
+        return webhook
+
+    def has_secret_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        raise NotImplementedError
+
+    def _back(self, webhook: Webhook) -> HttpResponse:
+        return HttpResponseRedirect(reverse("admin:webhooks_webhook_change", args=[webhook.pk]))
+
+    def _page(self, request: HttpRequest, webhook: Webhook, name: str, title: str, **context: Any) -> HttpResponse:
+        return TemplateResponse(
+            request,
+            f"admin/webhooks/webhook/{name}.html",
+            {
+                **self.admin_site.each_context(request),
+                "title": title,
+                "subtitle": str(webhook),
+                "opts": self.opts,
+                "original": webhook,
+                **context,
+            },
+        )

@@ -1,0 +1,23 @@
+"""Include under a prefix of the project's choice, e.g. path("api/v1/", include("webhooks.api.urls"))."""
+
+from __future__ import annotations
+
+from django.apps import apps
+from django.urls import include, path
+from rest_framework.routers import SimpleRouter
+
+from .views import DeliveryViewSet, EventTypeViewSet, EventViewSet, WebhookViewSet
+
+app_name = "webhooks_api"
+
+router = SimpleRouter()
+router.register("webhooks", WebhookViewSet, basename="webhook")
+router.register("deliveries", DeliveryViewSet, basename="delivery")
+router.register("events", EventViewSet, basename="event")
+router.register("event-types", EventTypeViewSet, basename="event-type")
+
+urlpatterns = [path("workspaces/<str:workspace>/", include(router.urls))]
+if apps.is_installed("rest_framework.authtoken"):
+    from rest_framework.authtoken.views import obtain_auth_token
+
+    urlpatterns.append(path("token/", obtain_auth_token, name="token"))

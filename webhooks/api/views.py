@@ -1,0 +1,140 @@
+"""Everything under /workspaces/<slug>/, as far as the user may see and do it."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django.db.models import QuerySet
+from django.http import Http404
+from django.utils.decorators import method_decorator
+from django.views.decorators.debug import sensitive_variables
+from django_filters.rest_framework import DjangoFilterBackend
+from rest_framework import status
+from rest_framework.decorators import action
+from rest_framework.exceptions import PermissionDenied, ValidationError
+from rest_framework.mixins import ListModelMixin, RetrieveModelMixin
+from rest_framework.pagination import CursorPagination
+from rest_framework.permissions import IsAuthenticated
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.serializers import BaseSerializer
+from rest_framework.viewsets import GenericViewSet, ModelViewSet
+
+from .. import access, actions, catalogue
+from ..conf import settings
+from ..exceptions import UnknownEventType
+from ..models import Delivery, Event, Webhook
+from . import serializers
+from .authentication import authentication_classes
+from .filters import DeliveryFilter
+
+
+class NewestFirst(CursorPagination):
+    """{"next", "previous", "results"}; ids rise with time."""
+
+    ordering = "-id"
+    page_size = 50
+    page_size_query_param = "limit"
+    max_page_size = 200
+
+
+class WorkspaceViewSet(GenericViewSet[Any]):
+    """Answers 404 for a workspace that the user may not see, as for one that does not exist."""
+
+    authentication_classes = authentication_classes()
+    permission_classes: ClassVar = [IsAuthenticated]
+    pagination_class = NewestFirst
+    # The action in access.ACTIONS that each of a view's actions needs; "view" where none is named.
+    needs: ClassVar[dict[str, str]] = {}
+
+    # An error report must show no secret, and JSON bodies escape Django's filter of POST parameters.
+    @method_decorator(sensitive_variables())
+    def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
+        return super().dispatch(request, *args, **kwargs)
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        lookup = {settings.WORKSPACE_LOOKUP_FIELD: kwargs["workspace"]}
+        self.workspace = access.workspaces(request.user).filter(**lookup).first()
+        if self.workspace is None:
+            raise Http404
+        self.demand("view")
+        self.demand(self.needs.get(self.action or "", "view"))
+
+    def demand(self, needed: str) -> None:
+        """Raise PermissionDenied unless the user may do `needed` here."""
+        if not access.may(self.request.user, self.workspace, needed):
+            raise PermissionDenied
+
+    def get_serializer_context(self) -> dict[str, Any]:
+        return {**super().get_serializer_context(), "workspace": getattr(self, "workspace", None)}
+
+
+class WebhookViewSet(WorkspaceViewSet, ModelViewSet[Webhook]):
+    serializer_class = serializers.WebhookSerializer
+    lookup_value_regex = "[0-9]{1,18}"
+    needs = {"create": "add", "update": "change", "partial_update": "change", "destroy": "delete"}
+
+    def get_queryset(self) -> QuerySet[Webhook]:
+        return Webhook.objects.filter(workspace=self.workspace).prefetch_related("subscriptions")
+
+    def perform_update(self, serializer: BaseSerializer[Webhook]) -> None:
+        if "secret" in serializer.validated_data:
+            self.demand("secret")
+        serializer.save()
+
+    def perform_destroy(self, instance: Webhook) -> None:
+        actions.delete(instance, by=self.request.user)
+
+
+class DeliveryViewSet(WorkspaceViewSet, ListModelMixin, RetrieveModelMixin):
+    filter_backends = [DjangoFilterBackend]
+    filterset_class = DeliveryFilter
+    lookup_value_regex = "[0-9]{1,18}"
+    needs = {"redeliver": "redeliver"}
+
+    def get_queryset(self) -> QuerySet[Delivery]:
+        rows = Delivery.objects.filter(workspace=self.workspace).select_related("event")
+        return rows if self.action == "list" else rows.select_related("webhook")
+
+    def get_serializer_class(self) -> type[BaseSerializer[Any]]:
+        if self.action == "retrieve":
+            return serializers.DeliveryDetailSerializer
+        return serializers.DeliverySerializer
+
+    @action(detail=True, methods=["post"])
+    def redeliver(self, request: Request, **_: Any) -> Response:
+        """Send an ended delivery again."""
+        delivery = self.get_object()
+        if not actions.redeliver([delivery], by=request.user):
+            raise ValidationError(
+                "Only a delivery that has ended, of a webhook that is not deleted, can be redelivered."
+            )
+        delivery.refresh_from_db()
+        return Response(self.get_serializer(delivery).data, status=status.HTTP_202_ACCEPTED)
+
+
+class EventViewSet(WorkspaceViewSet, ListModelMixin, RetrieveModelMixin):
+    serializer_class = serializers.EventSerializer
+    lookup_value_regex = "[0-9a-f-]{36}"
+
+    def get_queryset(self) -> QuerySet[Event]:
+        return Event.objects.filter(workspace=self.workspace)
+
+
+class EventTypeViewSet(WorkspaceViewSet):
+    """The catalogue is the same in every workspace; it is asked for in one, so that rights apply."""
+
+    lookup_value_regex = "[a-z0-9_.]+"
+    serializer_class = serializers.EventTypeSerializer
+
+    def list(self, request: Request, **_: Any) -> Response:
+        results = self.get_serializer(catalogue.all(), many=True).data
+        return Response({"next": None, "previous": None, "results": results})
+
+    def retrieve(self, request: Request, pk: str, **_: Any) -> Response:
+        try:
+            event_type = catalogue.get(pk)
+        except UnknownEventType:
+            raise Http404 from None
+        return Response(self.get_serializer(event_type).data)
