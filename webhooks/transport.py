@@ -258,7 +258,7 @@ class _Transfer:
             self.refused = True
             return pycurl.SOCKET_BAD
         self.dialled = True
-        return socket.socket(family, kind, protocol)
+        return _Lent(family, kind, protocol)
 
     def _header(self, line: bytes) -> None:
         if line.startswith(b"HTTP/"):  # again after a 1xx
@@ -315,6 +315,13 @@ class _Transfer:
         response.url = self.request.url or ""
         response.elapsed = timedelta(seconds=self.curl.getinfo(pycurl.TOTAL_TIME))
         return response
+
+
+class _Lent(socket.socket):
+    """A socket that libcurl duplicates: ours is closed as soon as nobody holds it."""
+
+    def __del__(self) -> None:
+        self.close()
 
 
 def _parsed(lines: Iterable[str]) -> CaseInsensitiveDict[str]:

@@ -6,11 +6,27 @@ from typing import Any
 
 from django.contrib import admin
 from django.db.models import ForeignKey, QuerySet
-from django.http import HttpRequest
+from django.http import Http404, HttpRequest
 
 from webhooks import access
 
 from .models import Activity, Membership, Workspace
+
+
+class ScopedAdmin(admin.ModelAdmin):
+    """Another workspace's object is not found, as one that does not exist."""
+
+    workspace_path = "workspace"
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        mine = access.workspaces(request.user)
+        return super().get_queryset(request).filter(**{f"{self.workspace_path}__in": mine})
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        found = super().get_object(request, object_id, from_field)
+        if found is None:
+            raise Http404
+        return found
 
 
 class MembershipInline(admin.TabularInline):
@@ -20,27 +36,30 @@ class MembershipInline(admin.TabularInline):
 
 
 @admin.register(Workspace)
-class WorkspaceAdmin(admin.ModelAdmin):
+class WorkspaceAdmin(ScopedAdmin):
+    workspace_path = "pk"
     list_display = ("name", "slug")
     search_fields = ("name", "slug")
     prepopulated_fields = {"slug": ("name",)}
     inlines = (MembershipInline,)
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Workspace]:
-        return super().get_queryset(request).filter(pk__in=access.workspaces(request.user))
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        super().save_related(request, form, formsets, change)
+        if not change and not request.user.is_superuser:
+            # Nobody else could let its maker in.
+            form.instance.memberships.get_or_create(
+                user_id=request.user.pk, defaults={"role": Membership.Role.OWNER}
+            )
 
 
 @admin.register(Activity)
-class ActivityAdmin(admin.ModelAdmin):
+class ActivityAdmin(ScopedAdmin):
     list_display = ("title", "workspace", "status", "author", "updated_at")
     list_select_related = ("workspace", "author")
     list_filter = ("status",)
     search_fields = ("title",)
     fields = ("workspace", "title", "body", "status", "scheduled_at", "published_at")
     ordering = ("-pk",)
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Activity]:
-        return super().get_queryset(request).filter(workspace__in=access.workspaces(request.user))
 
     def formfield_for_foreignkey(self, db_field: ForeignKey, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name == "workspace":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from django.contrib import admin, messages
@@ -40,7 +41,15 @@ class DeliveryAdmin(ReadOnlyAdmin):
 
     def get_list_display(self, request: HttpRequest) -> tuple[str, ...]:
         workspace = ("workspace",) if sees_several(request) else ()
-        return ("event_shown", "status_shown", "webhook", *workspace, "attempts_shown", "next_shown", "created_shown")
+        return (
+            "event_shown",
+            "status_shown",
+            "webhook",
+            *workspace,
+            "attempts_shown",
+            "next_shown",
+            "created_shown",
+        )
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         response = super().changelist_view(request, extra_context)
@@ -52,7 +61,7 @@ class DeliveryAdmin(ReadOnlyAdmin):
 
     def _tabs(self, cl: Any) -> list[dict[str, Any]]:
         """Return the links above the list: one for each status, keeping what else narrows it."""
-        current = cl.params.get("status__exact", [""])[-1]
+        current = cl.params.get("status__exact", "")
         return [
             {
                 "label": label,
@@ -63,13 +72,15 @@ class DeliveryAdmin(ReadOnlyAdmin):
         ]
 
     def _webhook_filtered_by(self, request: HttpRequest, cl: Any) -> dict[str, str] | None:
-        wanted = cl.params.get(WEBHOOK_LOOKUP, [""])[-1]
+        wanted = cl.params.get(WEBHOOK_LOOKUP, "")
         first = self.get_queryset(request).filter(webhook=wanted).first() if wanted.isdigit() else None
         if first is None:
             return None
         return {"name": first.webhook.name, "clear": cl.get_query_string(remove=["p", WEBHOOK_LOOKUP])}
 
-    def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> Any:
         delivery: Delivery = context["original"]
         now = timezone.now()
         found = exchanges(delivery)
@@ -87,7 +98,10 @@ class DeliveryAdmin(ReadOnlyAdmin):
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self.redeliver_view)
-        return [path("<path:object_id>/redeliver/", view, name="webhooks_delivery_redeliver"), *super().get_urls()]
+        return [
+            path("<path:object_id>/redeliver/", view, name="webhooks_delivery_redeliver"),
+            *super().get_urls(),
+        ]
 
     def redeliver_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         if request.method != "POST":
@@ -95,23 +109,19 @@ class DeliveryAdmin(ReadOnlyAdmin):
         delivery = self.get_object(request, unquote(object_id))
         if not self.has_redeliver_permission(request, delivery):
             raise PermissionDenied
-        if can_redeliver(delivery):
-            self._redeliver(request, Delivery.objects.filter(pk=delivery.pk))
-        else:
-            messages.warning(request, _("Only an ended delivery of a webhook that still exists can be redelivered."))
+        self._redeliver(request, [delivery])
         return HttpResponseRedirect(reverse("admin:webhooks_delivery_change", args=[delivery.pk]))
 
     @admin.action(description=gettext_lazy("Redeliver selected deliveries"), permissions=["redeliver"])
     def redeliver_selected(self, request: HttpRequest, queryset: QuerySet[Delivery]) -> None:
         allowed = queryset.filter(workspace__in=workspaces_granting(request, "redeliver"))
-        self._redeliver(request, redeliverable(allowed))
+        self._redeliver(request, allowed)
 
-    def _redeliver(self, request: HttpRequest, deliveries: QuerySet[Delivery]) -> None:
-        count = deliveries.count()
+    def _redeliver(self, request: HttpRequest, deliveries: Iterable[Delivery]) -> None:
+        count = actions.redeliver(deliveries, by=request.user)
         if not count:
-            messages.warning(request, _("None of these deliveries has ended, so none can be redelivered."))
+            messages.warning(request, _("Only deliveries that have ended can be redelivered."))
             return
-        actions.redeliver(deliveries, by=request.user)
         text = ngettext("%d delivery is sent again.", "%d deliveries are sent again.", count)
         messages.success(request, text % count)
 
@@ -141,7 +151,3 @@ class DeliveryAdmin(ReadOnlyAdmin):
 
 def can_redeliver(delivery: Delivery) -> bool:
     return delivery.status != Delivery.Status.PENDING and delivery.webhook.deleted_at is None
-
-
-def redeliverable(deliveries: QuerySet[Delivery]) -> QuerySet[Delivery]:
-    return deliveries.exclude(status=Delivery.Status.PENDING).filter(webhook__deleted_at=None)

@@ -53,7 +53,9 @@ class EventAdmin(ReadOnlyAdmin):
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return EventList
 
-    def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> Any:
         event: Event = context["original"]
         now = timezone.now()
         deliveries = event.deliveries.select_related("webhook").order_by("-pk")[:DELIVERIES_SHOWN]

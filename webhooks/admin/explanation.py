@@ -15,8 +15,8 @@ def next_attempt(delivery: Delivery, now: datetime) -> str:
     if delivery.status != Delivery.Status.PENDING:
         return "–"
     if delivery.due_at is None:
-        # A webhook that was switched on again: its deliveries go on with the next sweep.
-        return _("waiting: webhook is paused") if delivery.webhook.is_active else _("waiting: webhook is inactive")
+        paused = delivery.webhook.is_active
+        return _("waiting: webhook is paused") if paused else _("waiting: webhook is inactive")
     if delivery.claim is not None and delivery.due_at > now:
         return _("being sent now")
     if delivery.due_at <= now:
@@ -27,12 +27,13 @@ def next_attempt(delivery: Delivery, now: datetime) -> str:
 def reason(delivery: Delivery, latest: Attempt | None, now: datetime) -> str:
     """Return, in one sentence, why a delivery stands where it stands."""
     if delivery.status == Delivery.Status.SUCCEEDED:
-        code = latest.status_code if latest else None
-        return _("The receiver answered %(code)s.") % {"code": code} if code else _("The receiver accepted it.")
+        if latest is None or latest.status_code is None:
+            return _("The receiver accepted it.")
+        return _("The receiver answered %(code)s.") % {"code": latest.status_code}
     if delivery.status == Delivery.Status.PENDING:
         return _pending(delivery, latest, now)
     try:
-        because = Delivery.EndedBecause(delivery.ended_because).label
+        because = str(Delivery.EndedBecause(delivery.ended_because).label)
     except ValueError:
         because = _("no reason was recorded")
     verb = _("Given up") if delivery.status == Delivery.Status.FAILED else _("Cancelled")

@@ -38,7 +38,7 @@ class EventsField(forms.MultipleChoiceField):
 
 
 class WebhookForm(forms.ModelForm):
-    """The page's eight fields. On the change form the admin leaves the secret out: it is never shown again."""
+    """The page's eight fields. The change form is without the secret, which is never shown again."""
 
     secret = forms.CharField(
         label=_("Secret"),
@@ -46,8 +46,8 @@ class WebhookForm(forms.ModelForm):
         strip=False,
         widget=SecretInput,
         help_text=_(
-            "Optional. With a secret, every request carries a signature in its X-Signature header, so that your "
-            "server can tell that the request is genuine. Copy it now: it is never shown again."
+            "Optional. With a secret, every request carries a signature in its X-Signature header, so that "
+            "your server can tell that the request is genuine. Copy it now: it is never shown again."
         ),
     )
     events = EventsField(
@@ -56,7 +56,7 @@ class WebhookForm(forms.ModelForm):
             "required": _("Choose at least one event."),
             "invalid_choice": _("“%(value)s” is not an event type that can be chosen."),
         },
-        help_text=_("What this webhook listens to. Each of these events sends a request to your callback URL."),
+        help_text=_("What this webhook listens to. Each of these events is sent to your callback URL."),
     )
 
     class Meta:
@@ -83,15 +83,15 @@ class WebhookForm(forms.ModelForm):
             "name": _("A unique name that says what the webhook is for."),
             "callback_url": _("The address on your server that is ready to receive the HTTP requests."),
             "method": _(
-                "The HTTP method that carries the events, typically POST. GET has no body: the event is sent in "
-                "the query parameter “payload”."
+                "The HTTP method that carries the events, typically POST. GET has no body: the event is sent "
+                "in the query parameter “payload”."
             ),
             "content_type": _("The format of the data that is sent, commonly application/json."),
-            "max_attempts": _(
-                "How many times, the first included, sending an event is attempted before it is given up (1–%d)."
-            )
+            "max_attempts": _("How many times sending an event is attempted, the first time included (1–%d).")
             % MAX_ATTEMPTS_LIMIT,
-            "is_active": _("Checked, the webhook is active and events are sent. Clear it to pause the webhook."),
+            "is_active": _(
+                "Checked: the webhook is active, and events are sent. Unchecked: nothing is sent."
+            ),
         }
 
     # Set for each request by the admin, on the class that it makes of this one.
@@ -120,15 +120,14 @@ class SecretForm(forms.Form):
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, label_suffix="", **kwargs)
+        super().__init__(*args, **kwargs)
+        self.label_suffix = ""
 
     def clean_secret(self) -> str:
         secret: str = self.cleaned_data["secret"]
-        # The rules are the model's; with nothing else filled in, it complains of the secret only.
         candidate = Webhook(secret=secret)
         Webhook._meta.get_field("secret").clean(secret, candidate)
-        try:
-            candidate.clean()
-        except ValidationError as error:
-            raise ValidationError(error.message_dict["secret"]) from None
+        message = candidate.secret_error()
+        if message:
+            raise ValidationError(message)
         return secret

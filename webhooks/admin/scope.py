@@ -46,7 +46,7 @@ def _is_known(request: HttpRequest) -> bool:
 
 
 class ScopedAdmin(admin.ModelAdmin):
-    """Shows the user's workspaces only: another workspace's object is not found, as one that does not exist."""
+    """Shows the user's workspaces only: another one's object is not found, as one that does not exist."""
 
     # Query-string look-ups that lists may be narrowed by. Every other is refused, whatever it would reach.
     allowed_lookups: frozenset[str] = frozenset()

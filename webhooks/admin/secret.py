@@ -27,22 +27,22 @@ class SecretPages(admin.ModelAdmin):
     def secret_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Ask for a new secret; generate one when none is given, and show that one in this response only."""
         webhook = self._webhook(request, object_id)
-        form = SecretForm(request.POST or None) if request.method == "POST" else SecretForm()
+        form = SecretForm(request.POST) if request.method == "POST" else SecretForm()
         if request.method != "POST" or not form.is_valid():
             title = _("Rotate secret") if webhook.has_secret else _("Set a secret")
-            return self._page(request, webhook, "secret_form", title, form=form, media=self.media + form.media)
+            return self._page(request, webhook, "secret_form", title, form=form, media=form.media)
         given = form.cleaned_data["secret"]
         secret = actions.rotate_secret(webhook, by=request.user, secret=given or None)
         if given:
             messages.success(request, _("The secret was replaced."))
             return self._back(webhook)
-        return self._page(request, webhook, "secret_generated", _("New secret"), secret=secret, media=self.media)
+        return self._page(request, webhook, "secret_generated", _("New secret"), secret=secret)
 
     def remove_secret_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Ask, then remove: requests are sent without a signature from then on."""
         webhook = self._webhook(request, object_id)
         if request.method != "POST":
-            return self._page(request, webhook, "secret_remove", _("Remove secret"), media=self.media)
+            return self._page(request, webhook, "secret_remove", _("Remove secret"))
         actions.remove_secret(webhook, by=request.user)
         messages.success(request, _("The secret was removed. Requests are no longer signed."))
         return self._back(webhook)
@@ -59,7 +59,9 @@ class SecretPages(admin.ModelAdmin):
     def _back(self, webhook: Webhook) -> HttpResponse:
         return HttpResponseRedirect(reverse("admin:webhooks_webhook_change", args=[webhook.pk]))
 
-    def _page(self, request: HttpRequest, webhook: Webhook, name: str, title: str, **context: Any) -> HttpResponse:
+    def _page(
+        self, request: HttpRequest, webhook: Webhook, name: str, title: str, **context: Any
+    ) -> HttpResponse:
         return TemplateResponse(
             request,
             f"admin/webhooks/webhook/{name}.html",

@@ -23,7 +23,7 @@ from ..catalogue import ALL
 from ..models import Delivery, Webhook
 from .badges import badge, when
 from .forms import WebhookForm
-from .scope import ScopedAdmin, may_anywhere, sees_several, workspaces_granting
+from .scope import ScopedAdmin, sees_several, workspaces_granting
 from .secret import SecretPages
 
 PATTERNS_SHOWN = 3
@@ -55,7 +55,15 @@ class WebhookAdmin(SecretPages, ScopedAdmin):
 
     def get_list_display(self, request: HttpRequest) -> tuple[str, ...]:
         workspace = ("workspace",) if sees_several(request) else ()
-        return ("name", *workspace, "status", "callback_url_shown", "events_shown", "secret_state", "last_delivery")
+        return (
+            "name",
+            *workspace,
+            "status",
+            "callback_url_shown",
+            "events_shown",
+            "secret_state",
+            "last_delivery",
+        )
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return WebhookList
@@ -68,12 +76,15 @@ class WebhookAdmin(SecretPages, ScopedAdmin):
         workspace = ["workspace"] if sees_several(request) else []
         # Someone who may only look is shown what is chosen, not boxes that cannot be ticked.
         events = "events" if self.has_change_permission(request, obj) else "events_all"
-        return [(None, {"fields": [*workspace, *fields, "secret_links", events]})]
+        secret = "secret_links" if self.has_secret_permission(request, obj) else "secret_state"
+        return [(None, {"fields": [*workspace, *fields, secret, events]})]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
-        return () if obj is None else ("workspace", "secret_links")
+        return () if obj is None else ("workspace", "secret_links", "secret_state")
 
-    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> type[ModelForm]:
+    def get_form(
+        self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any
+    ) -> type[ModelForm]:
         form: type[Any] = super().get_form(request, obj, change, **kwargs)
         if obj is not None:
             form.declared_fields.pop("secret", None)
@@ -125,7 +136,6 @@ class WebhookAdmin(SecretPages, ScopedAdmin):
             obj.save(update_fields=columns)
         if "is_active" in form.changed_data:
             turn = actions.activate if form.cleaned_data["is_active"] else actions.deactivate
-            obj.is_active = form.initial["is_active"]
             turn(obj, by=request.user)
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
@@ -133,10 +143,11 @@ class WebhookAdmin(SecretPages, ScopedAdmin):
         if "events" in form.changed_data:
             form.instance.set_patterns(form.cleaned_data["events"])
 
-    def get_deleted_objects(self, objs: Iterable[Webhook], request: HttpRequest) -> Any:  # type: ignore[override]
-        """Name the webhooks and nothing below them: a webhook may have a million deliveries, and they stay."""
+    def get_deleted_objects(self, objs: Iterable[Webhook], request: HttpRequest) -> Any:
+        """Name the webhooks and nothing below: a webhook may have a million deliveries, and they stay."""
         found = list(objs)
-        lacking = {str(self.opts.verbose_name) for obj in found if not self.has_delete_permission(request, obj)}
+        may_delete_all = all(self.has_delete_permission(request, obj) for obj in found)
+        lacking = set() if may_delete_all else {str(self.opts.verbose_name)}
         return [str(obj) for obj in found], {self.opts.verbose_name_plural: len(found)}, lacking, []
 
     def delete_model(self, request: HttpRequest, obj: Webhook) -> None:
@@ -146,6 +157,17 @@ class WebhookAdmin(SecretPages, ScopedAdmin):
         for webhook in queryset:
             actions.delete(webhook, by=request.user)
 
+    def construct_change_message(
+        self, request: HttpRequest, form: Any, formsets: Any, add: bool = False
+    ) -> Any:
+        """Leave Status out of what is logged of a change: its action has logged it."""
+        if not add and "is_active" in form.changed_data:
+            form.changed_data.remove("is_active")
+        return super().construct_change_message(request, form, formsets, add)
+
+    def log_change(self, request: HttpRequest, obj: Any, message: Any) -> Any:
+        return super().log_change(request, obj, message) if message else None
+
     def log_deletions(self, request: HttpRequest, queryset: Any) -> Any:
         """Nothing: the action writes the log."""
 
@@ -153,7 +175,11 @@ class WebhookAdmin(SecretPages, ScopedAdmin):
         view = self.admin_site.admin_view
         own = [
             path("<path:object_id>/secret/", view(self.secret_view), name="webhooks_webhook_secret"),
-            path("<path:object_id>/secret/remove/", view(self.remove_secret_view), name="webhooks_webhook_secret_remove"),
+            path(
+                "<path:object_id>/secret/remove/",
+                view(self.remove_secret_view),
+                name="webhooks_webhook_secret_remove",
+            ),
         ]
         return own + super().get_urls()
 
@@ -170,7 +196,7 @@ class WebhookAdmin(SecretPages, ScopedAdmin):
 
     @admin.display(description=gettext_lazy("Events"))
     def events_shown(self, obj: Webhook) -> str:
-        names = [_("All events") if pattern == ALL else pattern for pattern in obj.patterns]
+        names = [named(pattern) for pattern in obj.patterns]
         if len(names) <= PATTERNS_SHOWN:
             return ", ".join(names)
         more = _("and %d more") % (len(names) - PATTERNS_SHOWN + 1)
@@ -178,7 +204,7 @@ class WebhookAdmin(SecretPages, ScopedAdmin):
 
     @admin.display(description=gettext_lazy("Events"))
     def events_all(self, obj: Webhook) -> SafeString:
-        return format_html_join("", "<div>{}</div>", ((_("All events") if p == ALL else p,) for p in obj.patterns))
+        return format_html_join("", "<div>{}</div>", ((named(pattern),) for pattern in obj.patterns))
 
     @admin.display(description=gettext_lazy("Secret"))
     def secret_state(self, obj: Webhook) -> str:
@@ -202,6 +228,10 @@ class WebhookAdmin(SecretPages, ScopedAdmin):
     def last_delivery(self, obj: Any) -> SafeString | str:
         if obj.last_status is None:
             return _("none yet")
-        link = reverse("admin:webhooks_delivery_changelist")
-        status = badge(obj.last_status, Delivery.Status(obj.last_status).label)
-        return format_html('<a href="{}?webhook__id__exact={}">{}</a> {}', link, obj.pk, status, when(obj.last_created_at))
+        link = reverse("admin:webhooks_delivery_changelist", query={"webhook__id__exact": obj.pk})
+        status = badge(obj.last_status, str(Delivery.Status(obj.last_status).label))
+        return format_html('<a href="{}">{}</a> {}', link, status, when(obj.last_created_at))
+
+
+def named(pattern: str) -> str:
+    return _("All events") if pattern == ALL else pattern

@@ -14,15 +14,19 @@ from ..encoding import Envelope
 from ..fields import WorkspaceForeignKey
 
 
-def uuid7(milliseconds: int, random: int) -> uuid.UUID:
-    """Return a UUIDv7 (RFC 9562 5.7): 48 bits of Unix time, then 74 of the random bits given."""
-    value = (milliseconds & (1 << 48) - 1) << 80 | random & (1 << 80) - 1
-    value = value & ~(0xF << 76) | 7 << 76
-    return uuid.UUID(int=value & ~(0b11 << 62) | 0b10 << 62)
+def uuid7(nanoseconds: int, random: int) -> uuid.UUID:
+    """Return a UUIDv7 (RFC 9562 5.7) of a Unix time and 62 random bits.
+
+    The 12 bits behind the milliseconds hold a finer fraction of the time (6.2, method 3), so that the ids of
+    one transaction are in the order of its events.
+    """
+    milliseconds, rest = divmod(nanoseconds, 1_000_000)
+    value = (milliseconds & (1 << 48) - 1) << 80 | 7 << 76 | (rest * 4096 // 1_000_000) << 64
+    return uuid.UUID(int=value | 0b10 << 62 | random & (1 << 62) - 1)
 
 
 def new_event_id() -> uuid.UUID:
-    return uuid7(time.time_ns() // 1_000_000, secrets.randbits(80))
+    return uuid7(time.time_ns(), secrets.randbits(62))
 
 
 class Event(models.Model):

@@ -1,0 +1,354 @@
+"""drain(): from what is due to what is recorded, with real receivers."""
+
+import hashlib
+import hmac
+import json
+import os
+import signal
+import threading
+import time
+from dataclasses import replace
+from datetime import timedelta
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+import standardwebhooks
+import svix.webhooks
+from django.core.management import call_command
+from django.db import transaction
+
+from tests.factories import make_webhook, make_workspace
+from webhooks import actions, engine, queue, signals, signing
+from webhooks.engine import drain
+from webhooks.events import emit
+from webhooks.models import Attempt, Delivery, Webhook, WebhookState
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def workspace():
+    return make_workspace()
+
+
+@pytest.fixture
+def webhook(workspace, receiver):
+    return make_webhook(workspace, callback_url=receiver.url, secret="clé-日本")
+
+
+def emit_one(workspace, **data):
+    return emit("order.created", workspace=workspace, data=data or {"text": "ñ 日本"})
+
+
+def only():
+    return Delivery.objects.get()
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "application/x-www-form-urlencoded", "application/cloudevents+json"])
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
+def test_what_arrives_is_signed_byte_by_byte(workspace, webhook, receiver, method, content_type):
+    webhook.method, webhook.content_type = method, content_type
+    webhook.save()
+    event = emit_one(workspace)
+    assert drain(linger=0) == 1
+    [request] = receiver.requests
+    headers = request.headers
+    assert request.method == method
+    assert headers["Content-Type"] == content_type
+    assert headers["X-Signature"] == hmac.new("clé-日本".encode(), request.body, hashlib.sha256).hexdigest()
+    assert (headers["webhook-id"], headers["X-Webhook-Event"]) == (str(event.pk), "order.created")
+    assert (headers["X-Webhook-Delivery"], headers["X-Webhook-Attempt"]) == (str(only().pk), "1")
+    assert headers["User-Agent"].startswith("django-workspace-webhooks/")
+    text = request.body.decode()
+    if "form" in content_type:
+        text = parse_qs(text)["payload"][0]
+    assert json.loads(text)["data"] == {"text": "ñ 日本"}
+
+
+def test_get_carries_and_signs_the_query_parameter(workspace, webhook, receiver):
+    webhook.method = "GET"
+    webhook.callback_url += "?a=b"
+    webhook.save()
+    emit_one(workspace)
+    drain(linger=0)
+    [request] = receiver.requests
+    query = parse_qs(urlsplit(request.path).query)
+    assert query["a"] == ["b"]
+    payload = query["payload"][0].encode()
+    assert request.headers["X-Signature"] == hmac.new("clé-日本".encode(), payload, hashlib.sha256).hexdigest()
+    assert "Content-Type" not in request.headers
+    assert request.body == b""
+
+
+def test_no_secret_no_signature_of_any_kind(workspace, receiver):
+    make_webhook(workspace, callback_url=receiver.url)
+    emit_one(workspace)
+    drain(linger=0)
+    [request] = receiver.requests
+    assert not any("signature" in name.lower() for name in request.headers)
+
+
+@pytest.mark.parametrize("verifier", [standardwebhooks.Webhook, svix.webhooks.Webhook])
+def test_the_standards_own_libraries_accept_the_request(workspace, webhook, receiver, verifier):
+    webhook.secret = signing.generate_secret()
+    webhook.save()
+    emit_one(workspace)
+    drain(linger=0)
+    [request] = receiver.requests
+    verifier(webhook.secret).verify(request.body, {name.lower(): value for name, value in request.headers.items()})
+
+
+def test_failures_are_retried_with_the_same_id_and_recorded_one_by_one(workspace, webhook, receiver):
+    answers = iter([(500, {}, b"no"), (302, {"Location": "http://127.0.0.1:1/"}, b""), (200, {"X-A": "b"}, b"yes \x00\xff")])
+    receiver.answer = lambda request: next(answers)
+    emit_one(workspace)
+    now = queue.database_now()
+    for minutes in range(3):
+        assert drain(linger=0, clock=lambda m=minutes: now + timedelta(minutes=m, seconds=1)) == 1
+    delivery = only()
+    assert (delivery.status, delivery.attempt_count, delivery.due_at) == ("succeeded", 3, None)
+    attempts = list(Attempt.objects.order_by("pk"))
+    assert [(a.number, a.status_code, a.outcome, a.error_kind) for a in attempts] == [
+        (1, 500, "transient", "http_5xx"),
+        (2, 302, "transient", "http_3xx"),
+        (3, 200, "success", ""),
+    ]
+    assert attempts[1].response_headers["Location"] == "http://127.0.0.1:1/"
+    assert attempts[2].response_body == "yes \ufffd\ufffd"
+    assert attempts[2].request_headers["webhook-id"] == str(delivery.event_id)
+    assert {request.headers["webhook-id"] for request in receiver.requests} == {str(delivery.event_id)}
+    stamps = [int(request.headers["webhook-timestamp"]) for request in receiver.requests]
+    assert stamps == sorted(set(stamps))
+
+
+def test_max_attempts_counts_the_first_try_and_redeliver_starts_afresh(workspace, webhook, receiver):
+    receiver.answer = lambda request: (500, {}, b"")
+    webhook.max_attempts = 2
+    webhook.save()
+    emit_one(workspace)
+    now = queue.database_now()
+    for minutes in range(4):
+        drain(linger=0, clock=lambda m=minutes: now + timedelta(minutes=m, seconds=1))
+    delivery = only()
+    assert (delivery.status, delivery.ended_because, delivery.attempt_count) == ("failed", "exhausted", 2)
+    receiver.answer = lambda request: (200, {}, b"")
+    assert actions.redeliver([delivery], by=None) == 1
+    assert actions.redeliver([delivery], by=None) == 0
+    drain(linger=0)
+    delivery.refresh_from_db()
+    assert (delivery.status, delivery.attempt_count, delivery.attempts_made) == ("succeeded", 3, 1)
+    assert list(Attempt.objects.order_by("pk").values_list("number", flat=True)) == [1, 2, 3]
+
+
+def test_410_ends_the_delivery_and_disables_the_webhook(workspace, webhook, receiver):
+    receiver.answer = lambda request: (410, {}, b"")
+    emit_one(workspace)
+    drain(linger=0)
+    assert (only().status, only().ended_because) == ("failed", "gone")
+    webhook.refresh_from_db()
+    assert not webhook.is_active
+    assert "410" in WebhookState.objects.get().disabled_because
+
+
+@pytest.mark.parametrize(("header", "seconds"), [("30", 30), ("nonsense", 1), ("-1", 1)])
+def test_retry_after_is_heeded(workspace, webhook, receiver, header, seconds):
+    receiver.answer = lambda request: (503, {"Retry-After": header}, b"")
+    emit_one(workspace)
+    drain(linger=0)
+    wait = only().due_at - Attempt.objects.get().started_at
+    assert timedelta(seconds=seconds) <= wait < timedelta(seconds=seconds + 5)
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind"),
+    [
+        ({"callback_url": "http://10.0.0.1/"}, "refused_address"),
+        ({"callback_url": "file:///etc/passwd"}, "bad_url"),
+        ({"content_type": "text/unheard-of"}, "encoding"),
+        ({"method": "TRACE"}, "bad_request"),
+        ({"secret": "whsec_!"}, "bad_secret"),
+    ],
+)
+def test_what_got_into_the_row_another_way_is_refused_at_send(workspace, webhook, changes, kind):
+    for name, value in changes.items():
+        setattr(webhook, name, value)
+    webhook.save()
+    emit_one(workspace)
+    assert drain(linger=0) == 1
+    attempt = Attempt.objects.get()
+    assert (attempt.outcome, attempt.error_kind, attempt.status_code) == ("permanent", kind, None)
+    assert (only().status, only().ended_because, only().attempt_count) == ("failed", "permanent", 1)
+
+
+def test_a_name_that_leads_to_a_refused_address_is_retried_and_sees_no_packet(workspace, receiver, settings):
+    make_webhook(workspace, callback_url=receiver.url.replace("127.0.0.1", "localhost"))
+    settings.WEBHOOKS = {**settings.WEBHOOKS, "ALLOWED_NETWORKS": []}
+    emit_one(workspace)
+    drain(linger=0)
+    attempt = Attempt.objects.get()
+    assert (attempt.outcome, attempt.error_kind) == ("transient", "refused_address")
+    assert "127" not in attempt.error
+    assert receiver.requests == []
+
+
+def test_a_secret_that_cannot_be_decrypted_sends_nothing_and_costs_nothing(workspace, webhook, receiver, settings, caplog):
+    settings.SECRET_KEY = "another"
+    emit_one(workspace)
+    emit_one(workspace)
+    assert drain(linger=0) == 0
+    assert receiver.requests == []
+    for delivery in Delivery.objects.all():
+        assert (delivery.status, delivery.claim, delivery.attempt_count, delivery.lost_claims) == ("pending", None, 0, 0)
+        assert delivery.due_at > delivery.created_at + timedelta(minutes=4)
+    assert [record.levelname for record in caplog.records if record.name == "webhooks"] == ["ERROR"]
+
+
+def test_a_webhook_deactivated_in_mid_retry_hears_nothing_more(workspace, webhook, receiver):
+    receiver.answer = lambda request: (500, {}, b"")
+    emit_one(workspace)
+    drain(linger=0)
+    actions.deactivate(webhook, by=None)
+    later = queue.database_now() + timedelta(minutes=1)
+    assert drain(linger=0, clock=lambda: later) == 0
+    assert len(receiver.requests) == 1
+    assert only().due_at is None
+
+
+def test_a_drain_lingers_for_a_retry_that_falls_due_soon(workspace, webhook, receiver):
+    receiver.answer = lambda request: (200 if request.headers["X-Webhook-Attempt"] == "2" else 500, {}, b"")
+    emit_one(workspace)
+    assert drain(budget=20) == 2
+    assert only().status == "succeeded"
+
+
+def test_never_more_than_the_cap_at_once_at_one_receiver(workspace, webhook, receiver):
+    lock = threading.Lock()
+    now = most = 0
+
+    def answer(request):
+        nonlocal now, most
+        with lock:
+            now += 1
+            most = max(most, now)
+        time.sleep(0.02)
+        with lock:
+            now -= 1
+        return 200, {}, b""
+
+    receiver.answer = answer
+    for _ in range(40):
+        emit_one(workspace)
+    assert drain(linger=0) == 40
+    assert 1 < most <= 8
+
+
+def test_sigterm_finishes_what_is_in_flight_and_hands_back_the_rest(workspace, webhook, receiver):
+    passed_on = []
+    previous = signal.signal(signal.SIGTERM, lambda *_: passed_on.append(True))
+    try:
+
+        def answer(request):
+            if len(receiver.requests) == 1:
+                os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(0.3)
+            return 200, {}, b""
+
+        receiver.answer = answer
+        for _ in range(30):
+            emit_one(workspace)
+        recorded = drain(linger=0)
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+    assert passed_on == [True]
+    assert recorded == len(receiver.requests) <= 16
+    assert Delivery.objects.filter(status="succeeded").count() == recorded
+    assert Delivery.objects.filter(claim__isnull=False).count() == 0
+    assert Delivery.objects.filter(status="pending", lost_claims=0).count() == 30 - recorded
+
+
+def test_an_exception_hands_back_before_it_leaves(workspace, webhook, monkeypatch):
+    def broken(*args, **kwargs):
+        raise RuntimeError("the database went away")
+
+    monkeypatch.setattr(queue, "record", broken)
+    emit_one(workspace)
+    with pytest.raises(RuntimeError):
+        drain(linger=0)
+    assert (only().status, only().claim, only().lost_claims) == ("pending", None, 0)
+
+
+def test_a_row_whose_lease_no_longer_covers_a_request_is_not_sent(workspace, webhook, receiver, monkeypatch):
+    emit_one(workspace)
+    original = queue.claim
+
+    def slow(*args, **options):
+        claimed = original(*args, **options)
+        return replace(claimed, monotonic=claimed.monotonic - 45)
+
+    monkeypatch.setattr(queue, "claim", slow)
+    assert drain(linger=0) == 0
+    assert receiver.requests == []
+    assert (only().status, only().claim, only().lost_claims) == ("pending", None, 0)
+
+
+def test_the_outcome_is_announced_and_a_receiver_that_raises_harms_nothing(workspace, webhook):
+    heard = []
+
+    def listen(sender, **arguments):
+        heard.append(arguments["delivery"].status)
+        raise RuntimeError
+
+    signals.delivery_succeeded.connect(listen)
+    try:
+        emit_one(workspace)
+        drain(linger=0)
+    finally:
+        signals.delivery_succeeded.disconnect(listen)
+    assert heard == ["succeeded"]
+    assert only().status == "succeeded"
+
+
+def test_a_test_event_goes_to_one_webhook_only(workspace, webhook, receiver):
+    make_webhook(workspace, name="other", callback_url=receiver.url)
+    event = actions.send_test(webhook, "order.paid", by=None)
+    assert drain(linger=0) == 1
+    assert event.is_test
+    assert only().webhook == webhook
+
+
+def test_the_commands_drain_sweep_and_prune(workspace, webhook, receiver, capsys):
+    emit_one(workspace)
+    call_command("webhooks", "drain")
+    assert "1 attempts recorded" in capsys.readouterr().out
+    actions.deactivate(webhook, by=None)
+    with transaction.atomic():
+        Delivery.objects.update(status="pending", due_at=None)
+    webhook.refresh_from_db()
+    actions.activate(webhook, by=None)
+    Delivery.objects.update(due_at=None)
+    call_command("webhooks", "sweep")
+    assert "1 deliveries resumed" in capsys.readouterr().out
+    Delivery.objects.update(finished_at=queue.database_now() - timedelta(days=40))
+    pending = emit_one(workspace)
+    call_command("webhooks", "prune", "--days", "30")
+    assert "1 deliveries removed" in capsys.readouterr().out
+    assert not Attempt.objects.exists()
+    assert list(Delivery.objects.values_list("event", flat=True)) == [pending.pk]
+    assert Webhook.objects.count() == 1
+
+
+def test_a_drain_works_in_a_thread_of_any_process(workspace, webhook):
+    from django.db import connections
+
+    emit_one(workspace)
+    results = []
+
+    def work():
+        results.append(drain(linger=0))
+        connections.close_all()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join(30)
+    assert results == [1]
+    assert engine.LINGER_PAUSE < 1

@@ -1,0 +1,210 @@
+import threading
+from datetime import timedelta
+
+import pytest
+from django.db import connection, connections, transaction
+
+from tests.factories import make_webhook, make_workspace
+from webhooks import actions, queue
+from webhooks.events import emit
+from webhooks.models import Attempt, Delivery, Waker
+from webhooks.queue import Verdict, claim, hand_back, record
+from webhooks.retry import Outcome
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def workspace():
+    return make_workspace()
+
+
+def owe(workspace, count):
+    with transaction.atomic():
+        for number in range(count):
+            emit("order.created", workspace=workspace, data={"n": number})
+
+
+def verdict(claimed, delivery, status="succeeded", **changes):
+    attempt = Attempt(
+        delivery_id=delivery.pk,
+        number=delivery.attempt_count + 1,
+        started_at=claimed.now,
+        duration_ms=1,
+        outcome="success",
+    )
+    values = {"outcome": Outcome.SUCCESS, "status": status, "ended_because": "", "due_at": None}
+    return Verdict(**{"claim": claimed.token, "attempt": attempt, **values, **changes})
+
+
+def test_a_claim_takes_no_more_than_the_cap_leaves_free(workspace):
+    make_webhook(workspace, name="a")
+    make_webhook(workspace, name="b")
+    owe(workspace, 20)
+    first = claim(100, alone=True)
+    assert len(first.deliveries) == 16
+    assert not claim(100, alone=False).deliveries
+    mine = first.deliveries[:3]
+    record([verdict(first, delivery) for delivery in mine], first.now)
+    assert len(claim(100, alone=False).deliveries) == 3
+    assert all(delivery.webhook.name and delivery.event.data for delivery in first.deliveries)
+
+
+def test_a_busy_webhooks_backlog_hides_nobody(workspace):
+    make_webhook(workspace, name="noisy", patterns=["order.created"])
+    owe(workspace, 30)
+    claim(100, alone=False)
+    quiet = make_webhook(workspace, name="quiet", patterns=["order.paid"])
+    emit("order.paid", workspace=workspace, data={})
+    assert [delivery.webhook for delivery in claim(100, alone=False).deliveries] == [quiet]
+
+
+def test_six_claimers_take_each_row_once(workspace):
+    for number in range(10):
+        make_webhook(workspace, name=str(number))
+    owe(workspace, 40)
+    taken, errors = [], []
+    start = threading.Barrier(6)
+
+    def work():
+        try:
+            start.wait()
+            for _ in range(20):
+                claimed = claim(20, alone=False)
+                taken.extend(delivery.pk for delivery in claimed.deliveries)
+                record([verdict(claimed, delivery) for delivery in claimed.deliveries], claimed.now)
+        except Exception as error:  # noqa: BLE001  the test must see it
+            errors.append(error)
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=work) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert errors == []
+    assert len(taken) == len(set(taken)) == 400
+    assert Delivery.objects.filter(status="succeeded", attempt_count=1, lost_claims=0).count() == 400
+
+
+def test_a_lease_that_ran_out_is_claimed_again_and_the_late_result_changes_nothing(workspace):
+    make_webhook(workspace)
+    owe(workspace, 1)
+    first = claim(1, alone=True)
+    again = claim(1, alone=True, now=first.now + timedelta(seconds=61))
+    [delivery] = again.deliveries
+    assert delivery.lost_claims == 1
+    assert record([verdict(first, first.deliveries[0])], first.now) == set()
+    stored = Delivery.objects.get()
+    assert (stored.status, stored.attempt_count, stored.claim) == ("pending", 0, again.token)
+    assert Attempt.objects.get().late
+    record([verdict(again, delivery)], again.now)
+    stored.refresh_from_db()
+    assert (stored.status, stored.attempt_count, stored.lost_claims, stored.due_at) == ("succeeded", 1, 0, None)
+    assert Attempt.objects.filter(late=False).count() == 1
+
+
+def test_what_a_person_does_in_between_wins(workspace):
+    make_webhook(workspace)
+    owe(workspace, 1)
+    claimed = claim(1, alone=True)
+    actions.cancel(claimed.deliveries, by=None)
+    record([verdict(claimed, claimed.deliveries[0])], claimed.now)
+    stored = Delivery.objects.get()
+    assert (stored.status, stored.ended_because) == ("cancelled", "by_hand")
+    assert hand_back(claimed.token, [stored.pk], claimed.now) == 0
+
+
+def test_handing_back_costs_nothing(workspace):
+    make_webhook(workspace)
+    owe(workspace, 1)
+    claimed = claim(1, alone=True)
+    assert hand_back(claimed.token, [claimed.deliveries[0].pk], claimed.now) == 1
+    stored = Delivery.objects.get()
+    assert (stored.claim, stored.lost_claims, stored.attempt_count) == (None, 0, 0)
+    assert len(claim(1, alone=True).deliveries) == 1
+
+
+def test_a_delivery_that_loses_its_claims_is_taken_alone_and_then_ends(workspace):
+    make_webhook(workspace)
+    owe(workspace, 3)
+    bad = Delivery.objects.order_by("pk").last()
+    Delivery.objects.filter(pk=bad.pk).update(lost_claims=3)
+    assert bad.pk not in [delivery.pk for delivery in claim(10, alone=False).deliveries]
+    alone = claim(10, alone=True)
+    assert [delivery.pk for delivery in alone.deliveries] == [bad.pk]
+    later = alone.now + timedelta(seconds=61)
+    Delivery.objects.filter(pk=bad.pk).update(lost_claims=5)
+    ended = claim(10, alone=True, now=later)
+    assert (ended.touched, len(ended.deliveries)) == (1, 0)
+    bad.refresh_from_db()
+    assert (bad.status, bad.ended_because) == ("failed", "worker_lost")
+
+
+def test_deliveries_of_an_inactive_webhook_wait_and_resume(workspace):
+    webhook = make_webhook(workspace)
+    owe(workspace, 12)
+    actions.deactivate(webhook, by=None)
+    emit("order.created", workspace=workspace, data={})
+    assert claim(100, alone=True).touched == 12
+    assert Delivery.objects.filter(due_at=None, status="pending").count() == 12
+    assert queue.unpark() == 0
+    actions.activate(webhook, by=None)
+    assert len(claim(100, alone=True).deliveries) == 8
+
+
+def test_deliveries_of_a_deleted_webhook_end(workspace):
+    webhook = make_webhook(workspace)
+    owe(workspace, 3)
+    actions.deactivate(webhook, by=None)
+    claim(100, alone=True)
+    owe(workspace, 1)
+    actions.delete(webhook, by=None)
+    assert queue.unpark() == 3
+    claim(100, alone=True)
+    rows = Delivery.objects.values_list("status", "ended_because")
+    assert set(rows) == {("cancelled", "webhook_deleted")}
+
+
+def test_a_wake_up_is_asked_for_once_until_a_drain_starts(monkeypatch):
+    asked = []
+    monkeypatch.setattr(queue, "async_task", lambda *args, **options: asked.append(args))
+    queue.wake()
+    queue.wake()
+    assert len(asked) == 1
+    queue.clear_wake()
+    queue.wake()
+    assert len(asked) == 2
+    Waker.objects.update(asked_at=queue.database_now() - timedelta(seconds=31))
+    queue.wake()
+    assert len(asked) == 3
+
+
+def test_one_drain_lingers_at_a_time():
+    import uuid
+
+    first, second = uuid.uuid4(), uuid.uuid4()
+    assert queue.linger(first)
+    assert queue.linger(first)
+    assert not queue.linger(second)
+    queue.stop_lingering(first)
+    assert queue.linger(second)
+
+
+def test_the_claim_uses_the_partial_index_of_what_is_due(workspace):
+    make_webhook(workspace)
+    owe(workspace, 50)
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute("ANALYZE webhooks_delivery")
+            cursor.execute("SET enable_seqscan = off")
+        explain = "EXPLAIN" if connection.vendor == "postgresql" else "EXPLAIN QUERY PLAN"
+        cursor.execute(
+            f"{explain} SELECT id FROM webhooks_delivery WHERE status = 'pending' "
+            "AND due_at <= CURRENT_TIMESTAMP ORDER BY due_at LIMIT 10"
+        )
+        plan = str(cursor.fetchall())
+        if connection.vendor == "postgresql":
+            cursor.execute("RESET enable_seqscan")
+    assert "webhooks_delivery_due" in plan
