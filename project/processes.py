@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -57,18 +58,14 @@ class Child:
 
     def stop(self, deadline: float) -> None:
         """Wait until `deadline` on the monotonic clock, then end it and everything that it started."""
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(max(deadline - time.monotonic(), 0))
-        except subprocess.TimeoutExpired:
-            pass
         self._kill_group()
         self.process.wait()
 
     def _kill_group(self) -> None:
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
 
 
 def stop_all(children: Sequence[Child], seconds: float) -> None:

@@ -59,7 +59,8 @@ class Handler(BaseHTTPRequestHandler):
         # One write: two small ones would wait for each other's acknowledgement.
         self.wfile.write(
             f"HTTP/1.1 {status} {'OK' if status == 200 else 'Internal Server Error'}\r\n"
-            f"Content-Type: text/plain\r\nContent-Length: {len(content)}\r\n\r\n".encode() + content
+            f"Content-Type: text/plain\r\nContent-Length: {len(content)}\r\n\r\n".encode()
+            + content
         )
         line = (
             f"received {self.command} {url.path} {status} event={self.headers.get('X-Webhook-Event')} "

@@ -1,4 +1,4 @@
-"""python -m tests [pytest arguments]: the whole suite, on SQLite and PostgreSQL, with our workspace and a foreign one."""
+"""python -m tests [pytest arguments]: on SQLite and PostgreSQL, with our workspace model and a foreign one."""
 
 from __future__ import annotations
 
@@ -28,7 +28,9 @@ def main(arguments: list[str]) -> int:
                     failed |= not _run(vendor, url, settings, arguments, counts)
         finally:
             postgresql.stop()
-    print(f"\n{counts['passed']} passed, {counts['failed'] + counts['error']} failed, {counts['skipped']} skipped")
+    print(
+        f"\n{counts['passed']} passed, {counts['failed'] + counts['error']} failed, {counts['skipped']} skipped"
+    )
     return 1 if failed else 0
 
 

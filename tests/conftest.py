@@ -27,7 +27,9 @@ def require():
     def needed(program):
         path = shutil.which(program)
         if path is None:
-            (pytest.fail if os.environ.get("REQUIRE_ALL") == "1" else pytest.skip)(f"{program} is not installed")
+            (pytest.fail if os.environ.get("REQUIRE_ALL") == "1" else pytest.skip)(
+                f"{program} is not installed"
+            )
         return path
 
     return needed

@@ -6,8 +6,8 @@ from pathlib import Path
 
 os.environ.setdefault("DJANGO_SECRET_KEY", "only-for-tests")
 
-from project.settings import *  # noqa: E402, F403
-from project.settings import DATABASES, INSTALLED_APPS, WEBHOOKS  # noqa: E402
+from project.settings import *  # noqa: F403
+from project.settings import DATABASES, INSTALLED_APPS, WEBHOOKS
 
 INSTALLED_APPS = [*INSTALLED_APPS, "tests.shop"]
 WEBHOOKS = {**WEBHOOKS, "ALLOWED_NETWORKS": ["127.0.0.0/8"], "RETRY_SCHEDULE": [1], "RETRY_JITTER": 0}

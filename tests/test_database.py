@@ -19,4 +19,9 @@ def test_the_sweep_is_scheduled_once_a_minute():
     from django_q.models import Schedule
 
     sweep = Schedule.objects.get(name="webhooks-sweep")
-    assert (sweep.func, sweep.schedule_type, sweep.minutes, sweep.repeats) == ("webhooks.tasks.sweep", "I", 1, -1)
+    assert (sweep.func, sweep.schedule_type, sweep.minutes, sweep.repeats) == (
+        "webhooks.tasks.sweep",
+        "I",
+        1,
+        -1,
+    )

@@ -44,7 +44,9 @@ def only():
     return Delivery.objects.get()
 
 
-@pytest.mark.parametrize("content_type", ["application/json", "application/x-www-form-urlencoded", "application/cloudevents+json"])
+@pytest.mark.parametrize(
+    "content_type", ["application/json", "application/x-www-form-urlencoded", "application/cloudevents+json"]
+)
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
 def test_what_arrives_is_signed_byte_by_byte(workspace, webhook, receiver, method, content_type):
     webhook.method, webhook.content_type = method, content_type
@@ -75,7 +77,9 @@ def test_get_carries_and_signs_the_query_parameter(workspace, webhook, receiver)
     query = parse_qs(urlsplit(request.path).query)
     assert query["a"] == ["b"]
     payload = query["payload"][0].encode()
-    assert request.headers["X-Signature"] == hmac.new("clé-日本".encode(), payload, hashlib.sha256).hexdigest()
+    assert (
+        request.headers["X-Signature"] == hmac.new("clé-日本".encode(), payload, hashlib.sha256).hexdigest()
+    )
     assert "Content-Type" not in request.headers
     assert request.body == b""
 
@@ -95,11 +99,19 @@ def test_the_standards_own_libraries_accept_the_request(workspace, webhook, rece
     emit_one(workspace)
     drain(linger=0)
     [request] = receiver.requests
-    verifier(webhook.secret).verify(request.body, {name.lower(): value for name, value in request.headers.items()})
+    verifier(webhook.secret).verify(
+        request.body, {name.lower(): value for name, value in request.headers.items()}
+    )
 
 
 def test_failures_are_retried_with_the_same_id_and_recorded_one_by_one(workspace, webhook, receiver):
-    answers = iter([(500, {}, b"no"), (302, {"Location": "http://127.0.0.1:1/"}, b""), (200, {"X-A": "b"}, b"yes \x00\xff")])
+    answers = iter(
+        [
+            (500, {}, b"no"),
+            (302, {"Location": "http://127.0.0.1:1/"}, b""),
+            (200, {"X-A": "b"}, b"yes \x00\xff"),
+        ]
+    )
     receiver.answer = lambda request: next(answers)
     emit_one(workspace)
     now = queue.database_now()
@@ -191,14 +203,21 @@ def test_a_name_that_leads_to_a_refused_address_is_retried_and_sees_no_packet(wo
     assert receiver.requests == []
 
 
-def test_a_secret_that_cannot_be_decrypted_sends_nothing_and_costs_nothing(workspace, webhook, receiver, settings, caplog):
+def test_a_secret_that_cannot_be_decrypted_sends_nothing_and_costs_nothing(
+    workspace, webhook, receiver, settings, caplog
+):
     settings.SECRET_KEY = "another"
     emit_one(workspace)
     emit_one(workspace)
     assert drain(linger=0) == 0
     assert receiver.requests == []
     for delivery in Delivery.objects.all():
-        assert (delivery.status, delivery.claim, delivery.attempt_count, delivery.lost_claims) == ("pending", None, 0, 0)
+        assert (delivery.status, delivery.claim, delivery.attempt_count, delivery.lost_claims) == (
+            "pending",
+            None,
+            0,
+            0,
+        )
         assert delivery.due_at > delivery.created_at + timedelta(minutes=4)
     assert [record.levelname for record in caplog.records if record.name == "webhooks"] == ["ERROR"]
 

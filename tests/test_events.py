@@ -42,7 +42,7 @@ def test_fan_out_is_one_statement_however_many_webhooks(workspace, django_assert
 
 def test_an_unknown_type_and_bad_data_write_nothing(workspace):
     make_webhook(workspace)
-    with pytest.raises(UnknownEventType, match="webhook_events.py"):
+    with pytest.raises(UnknownEventType, match=r"webhook_events\.py"):
         emit("order.eaten", workspace=workspace, data={})
     for data in (float("nan"), "\ud800", object()):
         with pytest.raises(InvalidPayload):

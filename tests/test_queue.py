@@ -101,7 +101,12 @@ def test_a_lease_that_ran_out_is_claimed_again_and_the_late_result_changes_nothi
     assert Attempt.objects.get().late
     record([verdict(again, delivery)], again.now)
     stored.refresh_from_db()
-    assert (stored.status, stored.attempt_count, stored.lost_claims, stored.due_at) == ("succeeded", 1, 0, None)
+    assert (stored.status, stored.attempt_count, stored.lost_claims, stored.due_at) == (
+        "succeeded",
+        1,
+        0,
+        None,
+    )
     assert Attempt.objects.filter(late=False).count() == 1
 
 

@@ -125,10 +125,9 @@ def test_deleting_a_workspace_with_what_it_holds_emits_nothing():
 def test_a_deletion_that_was_rolled_back_leaves_the_workspace_emitting():
     workspace = make_workspace()
     order = Order.objects.create(workspace=workspace, number="A-1")
-    with transaction.atomic():
-        with pytest.raises(RuntimeError), transaction.atomic():
-            type(workspace)._default_manager.get().delete()
-            raise RuntimeError
+    with transaction.atomic(), pytest.raises(RuntimeError), transaction.atomic():
+        type(workspace)._default_manager.get().delete()
+        raise RuntimeError
     Event.objects.all().delete()
     order.refresh_from_db()
     order.number = "B-2"

@@ -5,7 +5,7 @@ import ipaddress
 import socket
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 import requests
@@ -65,10 +65,8 @@ class SocketServer:
             threading.Thread(target=self._handle, args=(connection,), daemon=True).start()
 
     def _handle(self, connection):
-        try:
+        with suppress(OSError):
             self.behave(connection, self)
-        except OSError:
-            pass
 
     def read_request(self, connection):
         data = b""
@@ -81,7 +79,7 @@ class SocketServer:
         length = next(
             (
                 int(v)
-                for k, _, v in (l.partition(b":") for l in head.split(b"\r\n"))
+                for k, _, v in (line.partition(b":") for line in head.split(b"\r\n"))
                 if k.lower() == b"content-length"
             ),
             0,

@@ -96,7 +96,11 @@ def activate(webhook: Webhook, *, by: Any) -> None:
         webhook.is_active = True
         _save(webhook, ["is_active"], "Activated.", by)
         WebhookState.objects.using(alias()).filter(webhook=webhook).update(
-            disabled_at=None, disabled_because="", consecutive_failures=0, failing_since=None, paused_until=None
+            disabled_at=None,
+            disabled_because="",
+            consecutive_failures=0,
+            failing_since=None,
+            paused_until=None,
         )
         queue.unpark([webhook.pk])
         queue.wake_after_commit()
@@ -127,9 +131,7 @@ def send_test(webhook: Webhook, type: str, *, by: Any) -> Event:  # noqa: A002  
         event = event_of(type, webhook.workspace, freeze(example), timezone.now())
         event.is_test = True
         event.save(force_insert=True, using=alias())
-        delivery = Delivery(
-            event=event, webhook=webhook, workspace_id=webhook.workspace_id, event_type=type
-        )
+        delivery = Delivery(event=event, webhook=webhook, workspace_id=webhook.workspace_id, event_type=type)
         delivery.created_at = delivery.due_at = queue.database_now()
         delivery.save(force_insert=True, using=alias())
         _note([webhook], f"Test event {type} sent.", by)

@@ -295,7 +295,7 @@ def _announce(verdicts: Iterable[Verdict]) -> None:
 
 @contextmanager
 def _stopped_by_sigterm() -> Iterator[threading.Event]:
-    """Yield an event that SIGTERM sets; the signal is passed on afterwards. Elsewhere than in a main thread: never set."""
+    """Yield an event that SIGTERM sets, and pass the signal on afterwards. Not in a main thread: never set."""
     stop = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield stop

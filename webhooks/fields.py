@@ -53,10 +53,10 @@ def _cipher() -> MultiFernet:
 
 @lru_cache(maxsize=4)
 @sensitive_variables()
-def _multi_fernet(keys: Sequence[str], secret_keys: Sequence[str]) -> MultiFernet:
+def _multi_fernet(keys: tuple[str, ...], secret_keys: tuple[str, ...]) -> MultiFernet:
     # The derived keys stay last even where ENCRYPTION_KEYS is set: what was written before it was set
     # must stay readable on the day an operator follows the deploy check's advice.
-    return MultiFernet([Fernet(key) for key in (*keys, *map(_derived_key, secret_keys))])
+    return MultiFernet([Fernet(key) for key in [*map(str.encode, keys), *map(_derived_key, secret_keys)]])
 
 
 def _derived_key(secret_key: str) -> bytes:

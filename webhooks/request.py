@@ -54,7 +54,7 @@ def request_body(webhook: Webhook, event: Event) -> bytes:
     encoder = _encoder(content_type)
     try:
         return encoder(event.envelope)
-    except Exception as error:  # a project's encoder may raise anything  # noqa: BLE001
+    except Exception as error:  # a project's encoder may raise anything
         raise InvalidRequest(
             "encoding", f"The event could not be written as {content_type} ({type(error).__name__})."
         ) from error

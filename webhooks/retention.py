@@ -37,6 +37,6 @@ def prune(days: float | None = None, batch: int = BATCH) -> int:
         total += len(ids)
     owed = deliveries.filter(event=OuterRef("pk"))
     events = Event.objects.using(alias()).filter(~Exists(owed), occurred_at__lt=before)
-    while ids := list(events.values_list("pk", flat=True)[:batch]):
-        Event.objects.using(alias()).filter(pk__in=ids).delete()
+    while event_ids := list(events.values_list("pk", flat=True)[:batch]):
+        Event.objects.using(alias()).filter(pk__in=event_ids).delete()
     return total

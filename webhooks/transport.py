@@ -11,12 +11,12 @@ import socket
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 import pycurl
 import requests
+from certifi import where as ca_bundle
 from requests.adapters import BaseAdapter
-from requests.certs import where as ca_bundle
 from requests.structures import CaseInsensitiveDict
 
 from .addresses import AddressPolicy, configured_policy
@@ -110,7 +110,7 @@ class CurlAdapter(BaseAdapter):
         self._idle.clear()
         self._multi.close()
 
-    def send(  # noqa: PLR0913  BaseAdapter's signature
+    def send(
         self,
         request: requests.PreparedRequest,
         stream: bool = False,
@@ -183,9 +183,9 @@ class CurlAdapter(BaseAdapter):
         while more:
             more, succeeded, failed = self._multi.info_read()
             for curl in succeeded:
-                yield self._result(curl.transfer, None)
+                yield self._result(_transfer_of(curl), None)
             for curl, code, _ in failed:
-                yield self._result(curl.transfer, code)
+                yield self._result(_transfer_of(curl), code)
 
     def _result(self, transfer: _Transfer, code: int | None) -> tuple[Key, requests.Response | Exception]:
         result = transfer.result(code)
@@ -204,7 +204,7 @@ class _Transfer:
 
     def __init__(self, bounds: Bounds) -> None:
         self.bounds = bounds
-        self.curl: Any = pycurl.Curl()
+        self.curl = cast("Any", pycurl.Curl())  # it takes attributes
         self.curl.transfer = self
         self._set_up()
 
@@ -315,6 +315,11 @@ class _Transfer:
         response.url = self.request.url or ""
         response.elapsed = timedelta(seconds=self.curl.getinfo(pycurl.TOTAL_TIME))
         return response
+
+
+def _transfer_of(curl: Any) -> _Transfer:
+    transfer: _Transfer = curl.transfer
+    return transfer
 
 
 class _Lent(socket.socket):

@@ -39,7 +39,9 @@ class RoleAccess:
         return role is not None and action in ROLES[role]
 
     def recipients(self, workspace: Any) -> list[str]:
-        owners = Membership.objects.filter(workspace=workspace, role=Membership.Role.OWNER, user__is_active=True)
+        owners = Membership.objects.filter(
+            workspace=workspace, role=Membership.Role.OWNER, user__is_active=True
+        )
         return [email for email in owners.values_list("user__email", flat=True) if email]
 
 

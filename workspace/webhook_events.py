@@ -69,9 +69,7 @@ def _register(
     changes: dict[str, Any] | None = None,
 ) -> None:
     data = {"object": example, **({"changes": changes} if changes else {})}
-    register(
-        EventType(name=type_name, description=description, example=data, schema=_schema(properties))
-    )
+    register(EventType(name=type_name, description=description, example=data, schema=_schema(properties)))
 
 
 for _name, _description, _changes in (

@@ -102,10 +102,10 @@ class WebhookForm(forms.ModelForm):
         self.label_suffix = ""
         if self.instance.pk is None and self.only_workspace is not None:
             self.instance.workspace_id = self.only_workspace
-        if self.instance.pk is not None and "events" in self.fields:
-            patterns = self.instance.patterns
-            self.initial["events"] = patterns
-            self.fields["events"].kept = frozenset(patterns)
+        events = self.fields.get("events")
+        if self.instance.pk is not None and isinstance(events, EventsField):
+            self.initial["events"] = self.instance.patterns
+            events.kept = frozenset(self.initial["events"])
 
 
 class SecretForm(forms.Form):

@@ -7,6 +7,7 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import Model, QuerySet
 from django.http import Http404, HttpRequest
+from django.utils.text import capfirst
 
 from .. import access
 
@@ -52,7 +53,6 @@ class ScopedAdmin(admin.ModelAdmin):
     allowed_lookups: frozenset[str] = frozenset()
     sortable_by = ()
     ordering = ("-pk",)
-    show_full_result_count = False
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return super().get_queryset(request).filter(workspace__in=access.workspaces(request.user))
@@ -62,6 +62,10 @@ class ScopedAdmin(admin.ModelAdmin):
         if found is None:
             raise Http404
         return found
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        title = capfirst(self.opts.verbose_name_plural)
+        return super().changelist_view(request, {"title": title, **(extra_context or {})})
 
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
         return lookup in self.allowed_lookups
@@ -87,6 +91,9 @@ class ScopedAdmin(admin.ModelAdmin):
 
 class ReadOnlyAdmin(ScopedAdmin):
     """What the product writes and people read."""
+
+    # There may be millions of them.
+    show_full_result_count = False
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

@@ -22,12 +22,16 @@ class WebhookSerializer(serializers.ModelSerializer[Webhook]):
     """Create and change need `context["workspace"]`."""
 
     events = serializers.ListField(
-        child=serializers.CharField(max_length=catalogue.MAX_NAME_LENGTH), source="patterns", allow_empty=False
+        child=serializers.CharField(max_length=catalogue.MAX_NAME_LENGTH),
+        source="patterns",
+        allow_empty=False,
     )
     secret = serializers.CharField(
         write_only=True, required=False, allow_blank=True, trim_whitespace=False, max_length=200_000
     )
     generate_secret = serializers.BooleanField(write_only=True, required=False)
+    # Shown in the one response of the request that asked for it.
+    _generated: str = ""
 
     class Meta:
         model = Webhook
@@ -58,7 +62,7 @@ class WebhookSerializer(serializers.ModelSerializer[Webhook]):
         if attrs.pop("generate_secret", False):
             if attrs.get("secret"):
                 raise serializers.ValidationError({"secret": "Give a secret or ask for one, not both."})
-            attrs["secret"] = self.context["generated"] = signing.generate_secret()
+            attrs["secret"] = self._generated = signing.generate_secret()
         draft = Webhook(workspace=self.context["workspace"])
         if self.instance:
             draft.pk = self.instance.pk
@@ -109,12 +113,13 @@ class WebhookSerializer(serializers.ModelSerializer[Webhook]):
             raise serializers.ValidationError(
                 {"name": "This workspace already has a webhook with this name."}
             ) from None
-        webhook._prefetched_objects_cache = {}
+        # What was prefetched for the request is out of date.
+        setattr(webhook, "_prefetched_objects_cache", {})  # noqa: B010
 
     def to_representation(self, instance: Webhook) -> dict[str, Any]:
         shown = super().to_representation(instance)
-        if "generated" in self.context:
-            shown["secret"] = self.context["generated"]
+        if self._generated:
+            shown["secret"] = self._generated
         return shown
 
 
@@ -125,7 +130,7 @@ class EventSummarySerializer(serializers.ModelSerializer[Event]):
 
 
 class EventSerializer(serializers.ModelSerializer[Event]):
-    data = serializers.SerializerMethodField()
+    data = serializers.SerializerMethodField()  # type: ignore[assignment]  # a field, taken by the metaclass
 
     class Meta:
         model = Event

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from django.apps import apps
-from django.urls import include, path
+from django.urls import URLPattern, URLResolver, include, path
 from rest_framework.routers import SimpleRouter
 
 from .views import DeliveryViewSet, EventTypeViewSet, EventViewSet, WebhookViewSet
@@ -16,7 +16,7 @@ router.register("deliveries", DeliveryViewSet, basename="delivery")
 router.register("events", EventViewSet, basename="event")
 router.register("event-types", EventTypeViewSet, basename="event-type")
 
-urlpatterns = [path("workspaces/<str:workspace>/", include(router.urls))]
+urlpatterns: list[URLPattern | URLResolver] = [path("workspaces/<str:workspace>/", include(router.urls))]
 if apps.is_installed("rest_framework.authtoken"):
     from rest_framework.authtoken.views import obtain_auth_token
 

@@ -42,7 +42,7 @@ class WorkspaceViewSet(GenericViewSet[Any]):
     """Answers 404 for a workspace that the user may not see, as for one that does not exist."""
 
     authentication_classes = authentication_classes()
-    permission_classes: ClassVar = [IsAuthenticated]
+    permission_classes = [IsAuthenticated]
     pagination_class = NewestFirst
     # The action in access.ACTIONS that each of a view's actions needs; "view" where none is named.
     needs: ClassVar[dict[str, str]] = {}

@@ -2,11 +2,11 @@
 
 import django.core.validators
 import django.db.models.deletion
+from django.db import migrations, models
+
 import webhooks.fields
 import webhooks.models.event
 import webhooks.models.webhook
-from django.db import migrations, models
-
 from webhooks.conf import workspace_model_name
 
 

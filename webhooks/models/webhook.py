@@ -86,6 +86,16 @@ class Webhook(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    def save(self, **kwargs: Any) -> None:
+        if self._state.adding:
+            super().save(**kwargs)
+            return
+        if kwargs.get("update_fields") is not None:
+            kwargs["update_fields"] = {*kwargs["update_fields"], "version", "updated_at"}
+        self.version = F("version") + 1
+        super().save(**kwargs)
+        self.refresh_from_db(fields=["version"])
+
     @property
     def has_secret(self) -> bool:
         """Whether requests are signed; asked without decrypting."""
@@ -113,16 +123,6 @@ class Webhook(models.Model):
             present = set(self.subscriptions.values_list("pattern", flat=True))
             self.subscriptions.exclude(pattern__in=patterns).delete()
             self.subscribe(*(pattern for pattern in dict.fromkeys(patterns) if pattern not in present))
-
-    def save(self, **kwargs: Any) -> None:
-        if self._state.adding:
-            super().save(**kwargs)
-            return
-        if kwargs.get("update_fields") is not None:
-            kwargs["update_fields"] = {*kwargs["update_fields"], "version", "updated_at"}
-        self.version = F("version") + 1
-        super().save(**kwargs)
-        self.refresh_from_db(fields=["version"])
 
     def clean_fields(self, exclude: Any = None) -> None:
         """Leave a stored, unchanged secret alone: it may not even be readable."""
