@@ -296,6 +296,15 @@ class TestChange:
         assert [message for message in messages if "ctivated" in message] == ["Deactivated.", "Activated."]
         assert not any("Status" in message for message in messages)
 
+    def test_it_says_why_the_webhook_was_switched_off(self, client, owner, workspace):
+        webhook = make_webhook(workspace, is_active=False)
+        assert "switched off" not in text(client.get(page("webhook_change", webhook.pk)))
+        WebhookState.objects.create(
+            webhook=webhook, disabled_at=timezone.now(), disabled_because=f"410 {SCRIPT}"
+        )
+        body = text(client.get(page("webhook_change", webhook.pk)))
+        assert "This webhook was switched off: 410 &lt;script&gt;" in body
+
     def test_saving_without_a_change_writes_nothing(self, client, owner, workspace, data):
         webhook = make_webhook(workspace, callback_url=data["callback_url"], patterns=data["events"])
         client.post(page("webhook_change", webhook.pk), data)

@@ -4,7 +4,6 @@ import uuid
 
 import pytest
 from django.apps import apps
-from django.contrib.auth.models import Permission
 from django.urls import reverse
 
 from tests.factories import SECRET, make_user, make_webhook, make_workspace
@@ -131,7 +130,6 @@ def test_a_user_of_no_workspace_sees_no_webhooks_at_all(client, foreign):
 
 
 def test_workspaces_and_activities_are_scoped_too(client, owner, foreign):
-    owner.user_permissions.set(Permission.objects.filter(content_type__app_label="workspace"))
     hidden = apps.get_model("workspace.Activity").objects.create(
         workspace=foreign.workspace, title="Their plan"
     )
@@ -152,6 +150,53 @@ def test_workspaces_and_activities_are_scoped_too(client, owner, foreign):
 
 
 def test_the_members_form_does_not_reach_another_workspace(client, owner, foreign):
-    owner.user_permissions.set(Permission.objects.filter(content_type__app_label="workspace"))
     address = reverse("admin:workspace_workspace_change", args=[foreign.workspace_id])
     assert client.get(address).status_code == 404
+
+
+def test_a_viewer_changes_neither_activities_nor_members(client):
+    workspace = make_workspace()
+    viewer = make_user("vera", role="viewer", workspace=workspace)
+    client.force_login(viewer)
+    activity = apps.get_model("workspace.Activity").objects.create(workspace=workspace, title="Plan")
+    addresses = [
+        reverse("admin:workspace_workspace_change", args=[workspace.pk]),
+        reverse("admin:workspace_activity_change", args=[activity.pk]),
+    ]
+    assert [client.get(address).status_code for address in addresses] == [200, 200]
+    assert [client.post(address, {"title": "Mine"}).status_code for address in addresses] == [403, 403]
+    assert client.get(reverse("admin:workspace_activity_add")).status_code == 403
+    assert client.get(reverse("admin:workspace_workspace_add")).status_code == 403
+
+
+def test_a_member_writes_activities(client):
+    workspace = make_workspace()
+    member = make_user("max", role="member", workspace=workspace)
+    client.force_login(member)
+    response = client.post(
+        reverse("admin:workspace_activity_add"),
+        {"workspace": workspace.pk, "title": "Plan", "status": "draft"},
+    )
+    assert response.status_code == 302
+    assert workspace.activities.get().author == member
+
+
+def test_a_workspace_is_deleted_with_its_deliveries(client, foreign):
+    client.force_login(make_user("root", superuser=True))
+    address = reverse("admin:workspace_workspace_delete", args=[foreign.workspace_id])
+    assert "demo.happened" not in text(client.get(address))
+    client.post(address, {"post": "yes"})
+    assert not Webhook.with_deleted.exists()
+
+
+def test_an_activity_is_not_moved_into_a_workspace_that_one_only_views(client):
+    mine, theirs = make_workspace("mine"), make_workspace("theirs")
+    user = make_user("olga", role="owner", workspace=mine)
+    theirs.memberships.create(user=user, role="viewer")
+    client.force_login(user)
+    activity = mine.activities.create(title="Plan")
+    response = client.post(
+        reverse("admin:workspace_activity_change", args=[activity.pk]),
+        {"workspace": theirs.pk, "title": "Plan", "status": "draft"},
+    )
+    assert "workspace" in response.context["adminform"].form.errors

@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from django.contrib import admin
 from django.db.models import ForeignKey, QuerySet
-from django.http import Http404, HttpRequest
+from django.http import HttpRequest
 
 from webhooks import access
+from webhooks.admin.scope import ScopedAdmin, may, may_anywhere, workspaces_granting
 
 from .models import Activity, Membership, Workspace
 
-
-class ScopedAdmin(admin.ModelAdmin):
-    """Another workspace's object is not found, as one that does not exist."""
-
-    workspace_path = "workspace"
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        mine = access.workspaces(request.user)
-        return super().get_queryset(request).filter(**{f"{self.workspace_path}__in": mine})
-
-    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
-        found = super().get_object(request, object_id, from_field)
-        if found is None:
-            raise Http404
-        return found
+# Whoever may delete a workspace's webhooks also manages the workspace itself: its owners and admins.
+MANAGE = "delete"
 
 
 class MembershipInline(admin.TabularInline):
@@ -34,14 +23,57 @@ class MembershipInline(admin.TabularInline):
     extra = 0
     autocomplete_fields = ("user",)
 
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return obj is None or may(request, obj, "view")
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return obj is None or may(request, obj, MANAGE)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return obj is None or may(request, obj, MANAGE)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return obj is None or may(request, obj, MANAGE)
+
 
 @admin.register(Workspace)
 class WorkspaceAdmin(ScopedAdmin):
-    workspace_path = "pk"
     list_display = ("name", "slug")
     search_fields = ("name", "slug")
     prepopulated_fields = {"slug": ("name",)}
     inlines = (MembershipInline,)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Workspace]:
+        return admin.ModelAdmin.get_queryset(self, request).filter(pk__in=access.workspaces(request.user))
+
+    def get_prepopulated_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        # The slug of an existing workspace stands in addresses: it must not follow the name.
+        return {} if obj is not None else super().get_prepopulated_fields(request, obj)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return admin.ModelAdmin.has_add_permission(self, request)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self._manages(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self._manages(request, obj) and admin.ModelAdmin.has_delete_permission(self, request)
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return may_anywhere(request, "view") if obj is None else may(request, obj, "view")
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return super().has_module_permission(request) or self.has_add_permission(request)
+
+    def _manages(self, request: HttpRequest, obj: Any) -> bool:
+        return may_anywhere(request, MANAGE) if obj is None else may(request, obj, MANAGE)
+
+    def get_deleted_objects(self, objs: Iterable[Workspace], request: HttpRequest) -> Any:
+        """Name the workspaces and nothing below: their deliveries may be millions."""
+        found = list(objs)
+        may_delete_all = all(self.has_delete_permission(request, obj) for obj in found)
+        lacking = set() if may_delete_all else {str(self.opts.verbose_name)}
+        return [str(obj) for obj in found], {self.opts.verbose_name_plural: len(found)}, lacking, []
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         super().save_related(request, form, formsets, change)
@@ -57,13 +89,17 @@ class ActivityAdmin(ScopedAdmin):
     list_display = ("title", "workspace", "status", "author", "updated_at")
     list_select_related = ("workspace", "author")
     list_filter = ("status",)
+    allowed_lookups = frozenset({"status__exact"})
     search_fields = ("title",)
     fields = ("workspace", "title", "body", "status", "scheduled_at", "published_at")
-    ordering = ("-pk",)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        # Who writes activities also takes them away.
+        return self.has_change_permission(request, obj)
 
     def formfield_for_foreignkey(self, db_field: ForeignKey, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name == "workspace":
-            kwargs["queryset"] = access.workspaces(request.user)
+            kwargs["queryset"] = Workspace.objects.filter(pk__in=workspaces_granting(request, "add"))
         return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
     def save_model(self, request: HttpRequest, obj: Activity, form: Any, change: bool) -> None:

@@ -73,7 +73,7 @@ class DeliveryAdmin(ReadOnlyAdmin):
 
     def _webhook_filtered_by(self, request: HttpRequest, cl: Any) -> dict[str, str] | None:
         wanted = cl.params.get(WEBHOOK_LOOKUP, "")
-        first = self.get_queryset(request).filter(webhook=wanted).first() if wanted.isdigit() else None
+        first = self.get_queryset(request).filter(webhook=wanted).first() if wanted.isdecimal() else None
         if first is None:
             return None
         return {"name": first.webhook.name, "clear": cl.get_query_string(remove=["p", WEBHOOK_LOOKUP])}

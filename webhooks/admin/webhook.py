@@ -20,7 +20,7 @@ from django.views.decorators.debug import sensitive_post_parameters, sensitive_v
 
 from .. import access, actions
 from ..catalogue import ALL
-from ..models import Delivery, Webhook
+from ..models import Delivery, Webhook, WebhookState
 from .badges import badge, when
 from .forms import WebhookForm
 from .scope import ScopedAdmin, sees_several, workspaces_granting
@@ -125,6 +125,13 @@ class WebhookAdmin(SecretPages, ScopedAdmin):
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
         return super().change_view(request, object_id, form_url, extra_context)
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> Any:
+        disabled = WebhookState.objects.filter(webhook=context["original"], disabled_at__isnull=False)
+        context["disabled_because"] = disabled.values_list("disabled_because", flat=True).first()
+        return super().render_change_form(request, context, *args, **kwargs)
 
     def save_model(self, request: HttpRequest, obj: Webhook, form: Any, change: bool) -> None:
         if not change:

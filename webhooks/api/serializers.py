@@ -66,6 +66,7 @@ class WebhookSerializer(serializers.ModelSerializer[Webhook]):
         draft = Webhook(workspace=self.context["workspace"])
         if self.instance:
             draft.pk = self.instance.pk
+            draft._state.adding = False
             for name in _RULED_FIELDS:
                 setattr(draft, name, getattr(self.instance, name))
         for name, value in attrs.items():
