@@ -4,6 +4,7 @@ import uuid
 
 import pytest
 from django.apps import apps
+from django.test import Client
 from django.urls import reverse
 
 from tests.factories import SECRET, make_user, make_webhook, make_workspace
@@ -200,3 +201,45 @@ def test_an_activity_is_not_moved_into_a_workspace_that_one_only_views(client):
         {"workspace": theirs.pk, "title": "Plan", "status": "draft"},
     )
     assert "workspace" in response.context["adminform"].form.errors
+
+
+def test_bulk_redelivery_leaves_out_the_workspace_that_one_only_views(client):
+    mine, theirs = make_workspace("mine"), make_workspace("theirs")
+    user = make_user("olga", role="owner", workspace=mine)
+    theirs.memberships.create(user=user, role="viewer")
+    client.force_login(user)
+    own, other = make_delivery(make_webhook(mine)), make_delivery(make_webhook(theirs))
+    client.post(
+        page("delivery_changelist"),
+        {"action": "redeliver_selected", "_selected_action": [own.pk, other.pk]},
+    )
+    assert Delivery.objects.get(pk=own.pk).status == "pending"
+    assert Delivery.objects.get(pk=other.pk).status == "succeeded"
+
+
+def test_bulk_deletion_is_refused_where_one_may_not_delete(client):
+    mine, theirs = make_workspace("mine"), make_workspace("theirs")
+    user = make_user("olga", role="owner", workspace=mine)
+    theirs.memberships.create(user=user, role="member")
+    client.force_login(user)
+    webhook = make_webhook(theirs)
+    response = client.post(
+        page("webhook_changelist"),
+        {"action": "delete_selected", "_selected_action": [webhook.pk], "post": "yes"},
+    )
+    assert response.status_code == 403
+    assert Webhook.objects.filter(pk=webhook.pk).exists()
+
+
+def test_posts_without_a_csrf_token_are_refused(owner):
+    browser = Client(enforce_csrf_checks=True)
+    browser.force_login(owner)
+    webhook = make_webhook(owner.workspaces.get())
+    delivery = make_delivery(webhook)
+    for address in (
+        page("webhook_add"),
+        page("webhook_secret", webhook.pk),
+        page("webhook_secret_remove", webhook.pk),
+        page("delivery_redeliver", delivery.pk),
+    ):
+        assert browser.post(address).status_code == 403, address

@@ -69,7 +69,7 @@ def cancel(deliveries: Iterable[Delivery], *, by: Any) -> int:
     return len(found)
 
 
-@sensitive_variables("secret")
+@sensitive_variables()
 def rotate_secret(webhook: Webhook, *, by: Any, secret: str | None = None) -> str:
     """Give the webhook a new secret, generated when none is given, and return it.
 

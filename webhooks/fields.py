@@ -29,7 +29,7 @@ class EncryptedText(str):
     __slots__ = ()
 
 
-@sensitive_variables("text")
+@sensitive_variables()
 def encrypted(text: str) -> EncryptedText:
     """Return `text` under the newest key (Fernet: AES-128-CBC and HMAC-SHA256)."""
     return EncryptedText(TOKEN_PREFIX + _cipher().encrypt(text.encode("utf-8")).decode("ascii"))

@@ -82,7 +82,7 @@ def _headers(
     return headers
 
 
-@sensitive_variables("secret")
+@sensitive_variables()
 def _signatures(webhook: Webhook, message_id: str, payload: bytes, now: datetime) -> dict[str, str]:
     """Return the Standard Webhooks headers, and with a secret both signatures; without one, none."""
     stamp = int(now.timestamp())

@@ -19,7 +19,7 @@ def generate_secret(random_bytes: Callable[[int], bytes] = secrets.token_bytes) 
     return SECRET_PREFIX + base64.b64encode(random_bytes(32)).decode("ascii")
 
 
-@sensitive_variables("secret")
+@sensitive_variables()
 def x_signature(secret: str, payload: bytes) -> str:
     """Return the lowercase hex HMAC-SHA256 (RFC 2104) of `payload`, keyed by the secret's UTF-8 bytes.
 
@@ -29,7 +29,7 @@ def x_signature(secret: str, payload: bytes) -> str:
     return hmac.new(_text_key(secret), payload, hashlib.sha256).hexdigest()
 
 
-@sensitive_variables("secret")
+@sensitive_variables()
 def standard_signature(secret: str, message_id: str, timestamp: int, body: bytes) -> str:
     """Return "v1," and the base64 HMAC-SHA256 of `id.timestamp.body` (Standard Webhooks 1.0).
 
@@ -41,7 +41,7 @@ def standard_signature(secret: str, message_id: str, timestamp: int, body: bytes
     return "v1," + base64.b64encode(digest).decode("ascii")
 
 
-@sensitive_variables("secret")
+@sensitive_variables()
 def standard_key(secret: str) -> bytes:
     """Return the key bytes that Standard Webhooks derives from `secret`. Raises ValueError, see above."""
     if not secret.startswith(SECRET_PREFIX):
@@ -56,13 +56,13 @@ def standard_key(secret: str) -> bytes:
     return key
 
 
-@sensitive_variables("secret")
+@sensitive_variables()
 def verify_x_signature(secret: str, payload: bytes, received: str) -> bool:
     """Return whether `received` is the X-Signature of `payload`, compared in constant time."""
     return hmac.compare_digest(x_signature(secret, payload).encode(), received.encode())
 
 
-@sensitive_variables("secret")
+@sensitive_variables()
 def _text_key(secret: str) -> bytes:
     if not secret:
         raise ValueError("An empty secret signs nothing.")

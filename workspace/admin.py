@@ -99,7 +99,10 @@ class ActivityAdmin(ScopedAdmin):
 
     def formfield_for_foreignkey(self, db_field: ForeignKey, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name == "workspace":
-            kwargs["queryset"] = Workspace.objects.filter(pk__in=workspaces_granting(request, "add"))
+            keys = workspaces_granting(request, "add")
+            kwargs["queryset"] = Workspace.objects.filter(pk__in=keys)
+            if len(keys) == 1:
+                kwargs["initial"] = keys[0]
         return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
     def save_model(self, request: HttpRequest, obj: Activity, form: Any, change: bool) -> None:

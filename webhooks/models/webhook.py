@@ -169,7 +169,7 @@ class Webhook(models.Model):
         others = Webhook.objects.filter(workspace=self.workspace_id, name=self.name).exclude(pk=self.pk)
         return "This workspace already has a webhook with this name." if others.exists() else None
 
-    @sensitive_variables("secret")
+    @sensitive_variables()
     def secret_error(self) -> str | None:
         """Return why the secret that was assigned cannot sign, if so."""
         secret = self.__dict__.get("secret", "")
