@@ -139,3 +139,18 @@ def test_deliveries_are_created_by_a_save(workspace):
     webhook = make_webhook(workspace, patterns=["order.created"])
     Order.objects.create(workspace=workspace, number="A-1")
     assert Delivery.objects.get().webhook == webhook
+
+
+def test_what_was_deferred_is_told_all_the_same(order):
+    Order.objects.only("number").get().delete()
+    [(name, data)] = emitted()
+    assert (name, data["object"]["total"]) == ("order.deleted", "1.10")
+
+
+def test_saving_a_partly_loaded_instance_tells_what_changed(order):
+    partial = Order.objects.only("number").get()
+    partial.number = "B-2"
+    partial.save()
+    [(_, data)] = emitted()
+    assert data["changes"] == {"number": {"old": "A-1", "new": "B-2"}}
+    assert data["object"]["total"] == "1.10"

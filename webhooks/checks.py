@@ -11,20 +11,23 @@ from django.apps import apps
 from django.conf import settings as django_settings
 from django.core import checks
 from django.core.exceptions import FieldDoesNotExist, ImproperlyConfigured
-from django.db import connections
+from django.db import connections, router
 from django.utils.module_loading import import_string
+from django_q.conf import Conf
+from django_q.models import Schedule
 
 from .addresses import AddressPolicy
 from .conf import KEYS, settings, unknown_keys_message, workspace_model_name
+from .models.database import alias
 
 Messages = list[checks.CheckMessage]
 
 
 def register() -> None:
-    for check in (check_settings, check_workspace_model, check_pool, check_cluster):
+    for check in (check_settings, check_workspace_model, check_pool, check_cluster, check_database):
         checks.register(check, "webhooks")
     checks.register(check_encryption_keys, "webhooks", deploy=True)
-    checks.register(check_database, checks.Tags.database)
+    checks.register(check_sweep, checks.Tags.database)
 
 
 def check_settings(**_: Any) -> Messages:
@@ -138,8 +141,6 @@ def check_pool(**_: Any) -> Messages:
 
 def check_cluster(**_: Any) -> Messages:
     """django-q2 must not run a drain twice at once, nor end it before its time."""
-    from django_q.conf import Conf
-
     needed = settings.DRAIN_BUDGET + 2 * settings.TIMEOUT + 5
     warnings: Messages = []
     if Conf.TIMEOUT and needed >= Conf.TIMEOUT:
@@ -172,19 +173,13 @@ def check_encryption_keys(**_: Any) -> Messages:
     ]
 
 
-def check_database(databases: Sequence[str] | None = None, **_: Any) -> Messages:
+def check_database(**_: Any) -> Messages:
     """The queue's SQL is written for two databases, and SQLite needs three options to lose nothing."""
-    from .models.database import alias
-
-    if not databases or alias() not in databases:
-        return []
     connection = connections[alias()]
     if connection.vendor not in ("postgresql", "sqlite"):
         return [checks.Error(f"{connection.vendor} is not supported.", id="webhooks.E007")]
-    if (
-        connection.vendor == "sqlite"
-        and connection.settings_dict["OPTIONS"].get("transaction_mode") != "IMMEDIATE"
-    ):
+    mode = connection.settings_dict["OPTIONS"].get("transaction_mode")
+    if connection.vendor == "sqlite" and mode != "IMMEDIATE":
         return [
             checks.Warning(
                 "SQLite without transaction_mode IMMEDIATE loses deliveries to “database is locked”.",
@@ -193,3 +188,22 @@ def check_database(databases: Sequence[str] | None = None, **_: Any) -> Messages
             )
         ]
     return []
+
+
+def check_sweep(databases: Sequence[str] | None = None, **_: Any) -> Messages:
+    """A schedule of another cluster is run by nobody here (asked with `check --database`)."""
+    using = router.db_for_write(Schedule)
+    if not databases or using not in databases:
+        return []
+    if Schedule._meta.db_table not in connections[using].introspection.table_names():
+        return []  # before the first migrate
+    sweep = Schedule.objects.using(using).filter(name="webhooks-sweep").first()
+    if sweep is None or (sweep.cluster or None) == settings.CLUSTER:
+        return []
+    return [
+        checks.Warning(
+            f"The schedule webhooks-sweep is for the cluster {sweep.cluster!r}, not {settings.CLUSTER!r}.",
+            hint="manage.py migrate corrects it.",
+            id="webhooks.W005",
+        )
+    ]

@@ -308,6 +308,7 @@ def _stopped_by_sigterm() -> Iterator[threading.Event]:
     try:
         yield stop
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        # None: whoever installed it was not Python, and it cannot be put back.
+        signal.signal(signal.SIGTERM, signal.SIG_DFL if previous is None else previous)
         if stop.is_set():
             os.kill(os.getpid(), signal.SIGTERM)

@@ -321,7 +321,7 @@ def wake() -> None:
         _notify(connection())
         return
     asked = Q(asked_at__isnull=True) | Q(asked_at__lt=Now() - WAKE_AGAIN)
-    if _waker().filter(asked).update(asked_at=Now()) or _waker_created():
+    if _waker().filter(asked).update(asked_at=Now()) or _waker_created(asked=True):
         enqueue()
 
 
@@ -341,7 +341,7 @@ def enqueue() -> None:
 def linger(holder: uuid.UUID) -> bool:
     """Get or renew the lease under which one drain waits for what falls due soon."""
     free = Q(linger_until__isnull=True) | Q(linger_until__lt=Now()) | Q(linger_claim=holder)
-    _waker_created()
+    _waker_created(asked=False)
     return bool(_waker().filter(free).update(linger_claim=holder, linger_until=Now() + LINGER_LEASE))
 
 
@@ -360,13 +360,12 @@ def _waker() -> models.QuerySet[Waker]:
     return Waker.objects.using(alias()).filter(pk=Waker.ROW)
 
 
-def _waker_created() -> bool:
-    """Make the one row if it is missing, as asked for now; return whether that was so."""
+def _waker_created(*, asked: bool) -> bool:
+    """Make the one row if it is missing, with a drain asked for now or not; return whether it was."""
     if _waker().exists():
         return False
-    _, created = Waker.objects.using(alias()).get_or_create(
-        pk=Waker.ROW, defaults={"asked_at": database_now()}
-    )
+    defaults = {"asked_at": database_now() if asked else None}
+    _, created = Waker.objects.using(alias()).get_or_create(pk=Waker.ROW, defaults=defaults)
     return created
 
 

@@ -24,6 +24,7 @@ def connect() -> None:
         model = connection.model
         pre_save.connect(receiver.before_save, sender=model, weak=False, dispatch_uid=uid)
         post_save.connect(receiver.after_save, sender=model, weak=False, dispatch_uid=uid)
+        pre_delete.connect(receiver.before_delete, sender=model, weak=False, dispatch_uid=uid)
         post_delete.connect(receiver.after_delete, sender=model, weak=False, dispatch_uid=uid)
     pre_delete.connect(_workspace_leaves, sender=workspace_model(), dispatch_uid=_UID)
     post_delete.connect(_workspace_left, sender=workspace_model(), dispatch_uid=_UID)
@@ -83,6 +84,12 @@ class _ModelReceiver:
             self._emit_created(instance, using)
         else:
             self._emit_updated(instance, before, using, update_fields)
+
+    def before_delete(self, instance: models.Model, using: str, **_: Any) -> None:
+        """Load what was deferred while the row is still there."""
+        deferred = instance.get_deferred_fields() & {field.attname for field in self.tracked}
+        if deferred:
+            instance.refresh_from_db(using=using, fields=deferred)
 
     def after_delete(self, instance: models.Model, **_: Any) -> None:
         self._emit(self.connection.type_name("deleted"), instance, {"object": self._object(instance)})
@@ -177,7 +184,8 @@ def _is_new(instance: models.Model) -> bool:
 
 def _has_expressions(instance: models.Model, fields: list[Any]) -> bool:
     """Whether something like F("count") + 1 still stands where the value will be."""
-    return any(hasattr(field.value_from_object(instance), "resolve_expression") for field in fields)
+    values = (instance.__dict__.get(field.attname) for field in fields)  # without loading what is deferred
+    return any(hasattr(value, "resolve_expression") for value in values)
 
 
 def _plain(field: Any, value: Any) -> Any:

@@ -94,7 +94,8 @@ class WebhookSerializer(serializers.ModelSerializer[Webhook]):
         for name, value in validated_data.items():
             setattr(instance, name, value)
         with transaction.atomic():
-            self._save(instance, patterns)
+            # Only what was asked for: the sender may have disabled the webhook since it was read.
+            self._save(instance, patterns, update_fields=[*validated_data])
             if secret:
                 actions.rotate_secret(instance, by=by, secret=secret)
             elif secret == "":
@@ -103,10 +104,10 @@ class WebhookSerializer(serializers.ModelSerializer[Webhook]):
                 (actions.activate if is_active else actions.deactivate)(instance, by=by)
         return instance
 
-    def _save(self, webhook: Webhook, patterns: list[str] | None) -> None:
+    def _save(self, webhook: Webhook, patterns: list[str] | None, **options: Any) -> None:
         try:
             with transaction.atomic():
-                webhook.save()
+                webhook.save(**options)
                 if patterns is not None:
                     webhook.set_patterns(patterns)
         except IntegrityError:
