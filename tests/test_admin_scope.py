@@ -243,3 +243,13 @@ def test_posts_without_a_csrf_token_are_refused(owner):
         page("delivery_redeliver", delivery.pk),
     ):
         assert browser.post(address).status_code == 403, address
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "query", ["webhook__id__exact=" + "9" * 30, "status__exact=%00", "event_type__exact=a%00"]
+)
+def test_a_filter_by_what_no_column_can_hold_is_a_bad_request(client, query):
+    make_workspace()
+    client.force_login(make_user("root", superuser=True))
+    assert client.get(f"/admin/webhooks/delivery/?{query}").status_code == 400

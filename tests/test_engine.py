@@ -371,3 +371,32 @@ def test_a_drain_works_in_a_thread_of_any_process(workspace, webhook):
     thread.join(30)
     assert results == [1]
     assert engine.LINGER_PAUSE < 1
+
+
+def no_bytes(envelope):
+    return "日本"
+
+
+def broken(envelope):
+    raise KeyError("no such thing")
+
+
+@pytest.mark.parametrize("path", ["tests.test_engine.no_bytes", "tests.test_engine.broken", "nowhere.encode"])
+def test_a_projects_bad_encoder_ends_its_own_deliveries_only(workspace, webhook, receiver, settings, path):
+    settings.WEBHOOKS = {**settings.WEBHOOKS, "ENCODERS": {"text/x": path}}
+    make_webhook(workspace, name="bad", callback_url=receiver.url, content_type="text/x")
+    emit_one(workspace)
+    assert drain(linger=0) == 2
+    assert set(Delivery.objects.values_list("webhook__name", "status", "ended_because")) == {
+        ("bad", "failed", "permanent"),
+        ("CRM", "succeeded", ""),
+    }
+
+
+def test_a_delivery_without_its_event_ends_and_stops_nobody(workspace, webhook, receiver):
+    gone = emit_one(workspace)
+    emit_one(workspace)
+    type(gone).objects.filter(pk=gone.pk).delete()
+    assert drain(linger=0) == 1
+    assert Delivery.objects.get(event_id=gone.pk).ended_because == "permanent"
+    assert Delivery.objects.filter(status="succeeded").count() == 1

@@ -349,3 +349,13 @@ def test_plain_http_sent_to_a_tls_url_is_a_tls_error(adapter):
     ):
         adapter.send(request(f"https://127.0.0.1:{server.port}/"))
     assert caught.value.kind == "tls"
+
+
+def test_a_request_that_libcurl_refuses_harms_no_other(adapter):
+    with serving(keep_alive) as server:
+        bad = request(server.url)
+        bad.headers = {"X": "日本\x00"}
+        bad.body = "日本"
+        results = dict(adapter.send_many([(1, bad), (2, request(server.url))]))
+    assert isinstance(results[1], SendError)
+    assert results[2].status_code == 200

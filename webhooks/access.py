@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, Protocol
 
 from django.contrib.auth import get_user_model
@@ -67,5 +68,10 @@ def recipients(workspace: Any) -> list[str]:
 
 
 def _access() -> Access:
-    access: Access = import_string(settings.ACCESS)()
+    return _loaded(settings.ACCESS)
+
+
+@lru_cache(maxsize=8)
+def _loaded(path: str) -> Access:
+    access: Access = import_string(path)()
     return access

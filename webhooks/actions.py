@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from django.apps import apps
@@ -26,6 +26,8 @@ from .models.database import alias
 logger = logging.getLogger("webhooks")
 
 ENDED = (Delivery.Status.SUCCEEDED, Delivery.Status.FAILED, Delivery.Status.CANCELLED)
+# A database bounds the parameters of one statement.
+BATCH = 1000
 
 
 def redeliver(deliveries: Iterable[Delivery], *, by: Any) -> int:
@@ -33,40 +35,43 @@ def redeliver(deliveries: Iterable[Delivery], *, by: Any) -> int:
 
     Those still pending, and those of a deleted webhook, are left as they are.
     """
-    chosen = _ids(deliveries)
+    count = 0
     with transaction.atomic(using=alias()):
-        rows = Delivery.objects.using(alias()).filter(
-            pk__in=chosen, status__in=ENDED, webhook__deleted_at__isnull=True
-        )
-        ids = list(rows.order_by("pk").select_for_update(of=("self",)))
-        Delivery.objects.using(alias()).filter(pk__in=_ids(ids)).update(
-            status=Delivery.Status.PENDING,
-            ended_because="",
-            due_at=Now(),
-            finished_at=None,
-            claim=None,
-            lost_claims=0,
-            attempts_before=F("attempt_count"),
-        )
-        _note(ids, "Redelivered.", by)
-        queue.wake_after_commit()
-    return len(ids)
+        for ids in _batches(deliveries):
+            rows = Delivery.objects.using(alias()).filter(pk__in=ids, status__in=ENDED)
+            present = rows.filter(webhook__deleted_at__isnull=True).order_by("pk")
+            found = list(present.select_for_update(of=("self",)))
+            count += rows.filter(pk__in=_ids(found)).update(
+                status=Delivery.Status.PENDING,
+                ended_because="",
+                due_at=Now(),
+                finished_at=None,
+                claim=None,
+                lost_claims=0,
+                attempts_before=F("attempt_count"),
+            )
+            _note(found, "Redelivered.", by)
+        if count:
+            queue.wake_after_commit()
+    return count
 
 
 def cancel(deliveries: Iterable[Delivery], *, by: Any) -> int:
     """End pending deliveries without sending them; return how many that were."""
+    count = 0
     with transaction.atomic(using=alias()):
-        rows = Delivery.objects.using(alias()).filter(pk__in=_ids(deliveries), status=Delivery.Status.PENDING)
-        found = list(rows.order_by("pk").select_for_update())
-        Delivery.objects.using(alias()).filter(pk__in=_ids(found)).update(
-            status=Delivery.Status.CANCELLED,
-            ended_because=Delivery.EndedBecause.BY_HAND,
-            due_at=None,
-            claim=None,
-            finished_at=Now(),
-        )
-        _note(found, "Cancelled.", by)
-    return len(found)
+        for ids in _batches(deliveries):
+            rows = Delivery.objects.using(alias()).filter(pk__in=ids, status=Delivery.Status.PENDING)
+            found = list(rows.order_by("pk").select_for_update())
+            count += rows.filter(pk__in=_ids(found)).update(
+                status=Delivery.Status.CANCELLED,
+                ended_because=Delivery.EndedBecause.BY_HAND,
+                due_at=None,
+                claim=None,
+                finished_at=Now(),
+            )
+            _note(found, "Cancelled.", by)
+    return count
 
 
 @sensitive_variables()
@@ -76,10 +81,11 @@ def rotate_secret(webhook: Webhook, *, by: Any, secret: str | None = None) -> st
     Raises ValidationError for a secret that cannot sign.
     """
     secret = signing.generate_secret() if secret is None else secret
-    webhook.secret = secret
-    error = webhook.secret_error()
+    # Asked of a draft: a refused secret must not stay on the caller's webhook.
+    error = Webhook(secret=secret).secret_error() if secret else "A new secret cannot be empty."
     if error:
         raise ValidationError({"secret": error})
+    webhook.secret = secret
     _save(webhook, ["secret"], "Secret rotated.", by)
     return secret
 
@@ -101,6 +107,7 @@ def activate(webhook: Webhook, *, by: Any) -> None:
             consecutive_failures=0,
             failing_since=None,
             paused_until=None,
+            probe=None,
         )
         queue.unpark([webhook.pk])
         queue.wake_after_commit()
@@ -115,7 +122,7 @@ def deactivate(webhook: Webhook, *, by: Any) -> None:
 def delete(webhook: Webhook, *, by: Any) -> None:
     """Hide the webhook and free its name. What it is still owed ends as cancelled when it falls due."""
     webhook.is_active = False
-    webhook.deleted_at = timezone.now()
+    webhook.deleted_at = queue.database_now()
     # A secret that nothing will ever sign with need not be kept.
     webhook.secret = webhook.previous_secret = ""
     _save(webhook, ["is_active", "deleted_at", "secret", "previous_secret"], "Deleted.", by)
@@ -149,8 +156,9 @@ def _note(objects: Iterable[models.Model], message: str, by: Any) -> None:
     """Write who did what: an audit row each, or a log line."""
     objects = list(objects)
     if by is None or not apps.is_installed("django.contrib.admin"):
+        who = "" if by is None else f" By user {by.pk}."
         for one in objects:
-            logger.info("%s %s: %s", one._meta.model_name, one.pk, message)
+            logger.info("%s %s: %s%s", one._meta.model_name, one.pk, message, who)
         return
     from django.contrib.admin.models import CHANGE, LogEntry
     from django.contrib.contenttypes.models import ContentType
@@ -170,3 +178,10 @@ def _note(objects: Iterable[models.Model], message: str, by: Any) -> None:
 
 def _ids(deliveries: Iterable[Delivery]) -> list[int]:
     return [delivery.pk for delivery in deliveries]
+
+
+def _batches(deliveries: Iterable[Delivery]) -> Iterator[list[int]]:
+    """Yield the ids in rising order, in which everybody locks deliveries."""
+    ids = sorted(set(_ids(deliveries)))
+    for start in range(0, len(ids), BATCH):
+        yield ids[start : start + BATCH]

@@ -125,7 +125,7 @@ class _Leaving:
         self.active = True
 
     def __call__(self) -> None:
-        self.active = False
+        """Do nothing: being registered is all that a mark does."""
 
 
 def mark_leaving(workspace_id: Any) -> None:

@@ -192,8 +192,10 @@ def _locked(ids: Collection[int], now: datetime) -> list[Delivery]:
     events = Event.objects.using(alias()).in_bulk({delivery.event_id for delivery in found})
     webhooks = Webhook.with_deleted.using(alias()).in_bulk({delivery.webhook_id for delivery in found})
     for delivery in found:
-        delivery.event = events[delivery.event_id]
         delivery.webhook = webhooks[delivery.webhook_id]
+        # Without a constraint an event may be missing (removed by hand, a partial restore).
+        if delivery.event_id in events:
+            delivery.event = events[delivery.event_id]
     return found
 
 
@@ -206,6 +208,8 @@ def _sorted_out(found: list[Delivery], now: datetime) -> list[Delivery]:
             ended["cancelled", "webhook_deleted"].append(delivery.pk)
         elif delivery.lost_claims >= WORKER_LOST_AFTER:
             ended["failed", "worker_lost"].append(delivery.pk)
+        elif not Delivery.event.is_cached(delivery):
+            ended["failed", "permanent"].append(delivery.pk)
         elif not delivery.webhook.is_active:
             parked.append(delivery.pk)
         else:
@@ -252,7 +256,7 @@ def record(verdicts: Sequence[Verdict], now: datetime) -> set[int]:
 def _fenced(verdicts: Iterable[Verdict]) -> set[int]:
     """Lock, in the order of their ids, the deliveries that still carry the claim they were sent under."""
     claims = {verdict.attempt.delivery_id: verdict.claim for verdict in verdicts}
-    rows = _pending().filter(pk__in=claims, claim__in=set(claims.values())).order_by("pk")
+    rows = _pending().filter(pk__in=claims).order_by("pk")
     locked = rows.select_for_update().values_list("pk", "claim")
     return {pk for pk, held in locked if held == claims[pk]}
 

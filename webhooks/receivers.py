@@ -168,7 +168,7 @@ class _ModelReceiver:
             return
         source = self.connection.workspace
         workspace = source(instance) if callable(source) else getattr(instance, source)
-        if workspace is None or events.is_leaving(workspace.pk):
+        if workspace is None:
             return
         subject = f"{instance._meta.label_lower}:{instance.pk}"
         events.emit(type_name, workspace=workspace, data=data, subject=subject)

@@ -51,13 +51,17 @@ def request_body(webhook: Webhook, event: Event) -> bytes:
     """
     # The query carries the JSON envelope whatever the content type says: a GET has none.
     content_type = encoding.JSON if webhook.method == Webhook.Method.GET else webhook.content_type
-    encoder = _encoder(content_type)
     try:
-        return encoder(event.envelope)
+        payload = _encoder(content_type)(event.envelope)
+    except InvalidRequest:
+        raise
     except Exception as error:  # a project's encoder may raise anything
         raise InvalidRequest(
             "encoding", f"The event could not be written as {content_type} ({type(error).__name__})."
         ) from error
+    if not isinstance(payload, bytes):
+        raise InvalidRequest("encoding", f"The encoder of {content_type} returned no bytes.")
+    return payload
 
 
 def _method(webhook: Webhook) -> str:

@@ -49,6 +49,7 @@ _MESSAGES = {
     "tls": "The TLS handshake failed, or the certificate is not valid for this host.",
     "timeout": "The receiver did not answer in time.",
     "reset": "The connection was closed before the response was complete.",
+    "bad_request": "The request could not be sent as it is.",
     "bad_response": "The answer was not a valid HTTP response.",
 }
 
@@ -156,7 +157,9 @@ class CurlAdapter(BaseAdapter):
                         break
                     if pair is None:
                         break
-                    self._start(*pair)
+                    error = self._start(*pair)
+                    if error is not None:
+                        yield pair[0], error
                 if exhausted and not self._busy:
                     return
                 self._perform()
@@ -168,11 +171,17 @@ class CurlAdapter(BaseAdapter):
             for transfer in list(self._busy):  # only when the caller left early
                 self._release(transfer)
 
-    def _start(self, key: Key, request: requests.PreparedRequest) -> None:
+    def _start(self, key: Key, request: requests.PreparedRequest) -> SendError | None:
+        """Begin to send, or return why libcurl does not take the request: no other one may suffer from it."""
         transfer = self._idle.pop() if self._idle else _Transfer(self.bounds)
-        transfer.prepare(key, request)
+        try:
+            transfer.prepare(key, request)
+        except (pycurl.error, TypeError, ValueError):
+            transfer.curl.close()
+            return SendError("bad_request", _MESSAGES["bad_request"], request=request)
         self._busy.add(transfer)
         self._multi.add_handle(transfer.curl)
+        return None
 
     def _perform(self) -> None:
         while self._multi.perform()[0] == pycurl.E_CALL_MULTI_PERFORM:

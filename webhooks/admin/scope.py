@@ -46,6 +46,11 @@ def _is_known(request: HttpRequest) -> bool:
     return request.user.is_active and request.user.is_authenticated
 
 
+def _is_possible(value: str) -> bool:
+    """Return whether a column can hold `value`: no NUL, and no number beyond a bigint's 18 safe digits."""
+    return "\x00" not in value and not (value.isdecimal() and len(value) > 18)
+
+
 class ScopedAdmin(admin.ModelAdmin):
     """Shows the user's workspaces only: another one's object is not found, as one that does not exist."""
 
@@ -68,7 +73,9 @@ class ScopedAdmin(admin.ModelAdmin):
         return super().changelist_view(request, {"title": title, **(extra_context or {})})
 
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
-        return lookup in self.allowed_lookups
+        # Values that no column can hold would be an error of the database.
+        values = value if isinstance(value, (list, tuple)) else [value]
+        return lookup in self.allowed_lookups and all(_is_possible(str(one)) for one in values)
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         return may_anywhere(request, "view")

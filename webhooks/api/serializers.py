@@ -13,6 +13,7 @@ from rest_framework import serializers
 from .. import actions, catalogue, signing
 from ..exceptions import InvalidRequest, UnknownEventType
 from ..models import Attempt, Delivery, Event, Webhook
+from ..models.database import alias
 from ..request import request_body
 
 _RULED_FIELDS = ("name", "callback_url", "method", "content_type", "max_attempts", "is_active")
@@ -60,7 +61,7 @@ class WebhookSerializer(serializers.ModelSerializer[Webhook]):
     @sensitive_variables()
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         if attrs.pop("generate_secret", False):
-            if attrs.get("secret"):
+            if "secret" in attrs:
                 raise serializers.ValidationError({"secret": "Give a secret or ask for one, not both."})
             attrs["secret"] = self._generated = signing.generate_secret()
         draft = Webhook(workspace=self.context["workspace"])
@@ -93,7 +94,7 @@ class WebhookSerializer(serializers.ModelSerializer[Webhook]):
         is_active = validated_data.pop("is_active", instance.is_active)
         for name, value in validated_data.items():
             setattr(instance, name, value)
-        with transaction.atomic():
+        with transaction.atomic(using=alias()):
             # Only what was asked for: the sender may have disabled the webhook since it was read.
             self._save(instance, patterns, update_fields=[*validated_data])
             if secret:
@@ -106,7 +107,7 @@ class WebhookSerializer(serializers.ModelSerializer[Webhook]):
 
     def _save(self, webhook: Webhook, patterns: list[str] | None, **options: Any) -> None:
         try:
-            with transaction.atomic():
+            with transaction.atomic(using=alias()):
                 webhook.save(**options)
                 if patterns is not None:
                     webhook.set_patterns(patterns)
@@ -158,7 +159,6 @@ class AttemptSerializer(serializers.ModelSerializer[Attempt]):
             "status_code",
             "error_kind",
             "error",
-            "late",
             "request",
             "response",
         ]

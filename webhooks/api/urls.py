@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.apps import apps
 from django.urls import URLPattern, URLResolver, include, path
+from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 from rest_framework.routers import SimpleRouter
 
 from .views import DeliveryViewSet, EventTypeViewSet, EventViewSet, WebhookViewSet
@@ -20,4 +21,6 @@ urlpatterns: list[URLPattern | URLResolver] = [path("workspaces/<str:workspace>/
 if apps.is_installed("rest_framework.authtoken"):
     from rest_framework.authtoken.views import obtain_auth_token
 
-    urlpatterns.append(path("token/", obtain_auth_token, name="token"))
+    # An error report must show no password either, whether it came as JSON or as a form.
+    token = sensitive_post_parameters()(sensitive_variables()(obtain_auth_token))
+    urlpatterns.append(path("token/", token, name="token"))

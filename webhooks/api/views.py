@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from django.core.exceptions import ValidationError as ModelError
 from django.db.models import QuerySet
 from django.http import Http404
 from django.utils.decorators import method_decorator
-from django.views.decorators.debug import sensitive_variables
+from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 from django_filters.rest_framework import DjangoFilterBackend
 from rest_framework import status
 from rest_framework.decorators import action
-from rest_framework.exceptions import PermissionDenied, ValidationError
+from rest_framework.exceptions import NotFound, PermissionDenied, ValidationError
 from rest_framework.mixins import ListModelMixin, RetrieveModelMixin
 from rest_framework.pagination import CursorPagination
 from rest_framework.permissions import IsAuthenticated
@@ -37,6 +38,13 @@ class NewestFirst(CursorPagination):
     page_size_query_param = "limit"
     max_page_size = 200
 
+    def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> Any:
+        try:
+            return super().paginate_queryset(queryset, request, view)
+        except (ValueError, ModelError):
+            # A forged cursor names a position that is no id.
+            raise NotFound(self.invalid_cursor_message) from None
+
 
 class WorkspaceViewSet(GenericViewSet[Any]):
     """Answers 404 for a workspace that the user may not see, as for one that does not exist."""
@@ -47,19 +55,30 @@ class WorkspaceViewSet(GenericViewSet[Any]):
     # The action in access.ACTIONS that each of a view's actions needs; "view" where none is named.
     needs: ClassVar[dict[str, str]] = {}
 
-    # An error report must show no secret, and JSON bodies escape Django's filter of POST parameters.
+    # An error report must show no secret: a JSON body stands in local variables, a form's in the request.
+    @method_decorator(sensitive_post_parameters())
     @method_decorator(sensitive_variables())
     def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
         return super().dispatch(request, *args, **kwargs)
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
-        lookup = {settings.WORKSPACE_LOOKUP_FIELD: kwargs["workspace"]}
-        self.workspace = access.workspaces(request.user).filter(**lookup).first()
-        if self.workspace is None:
-            raise Http404
+        self.workspace = self._workspace(kwargs["workspace"])
         self.demand("view")
         self.demand(self.needs.get(self.action or "", "view"))
+
+    def _workspace(self, key: str) -> Any:
+        if "\x00" in key:
+            raise Http404  # which PostgreSQL cannot even be asked for
+        lookup = {settings.WORKSPACE_LOOKUP_FIELD: key}
+        try:
+            workspace = access.workspaces(self.request.user).filter(**lookup).first()
+        except (ValueError, ModelError):
+            # Not even the form of a key: a word where numbers stand.
+            raise Http404 from None
+        if workspace is None:
+            raise Http404
+        return workspace
 
     def demand(self, needed: str) -> None:
         """Raise PermissionDenied unless the user may do `needed` here."""
@@ -107,9 +126,8 @@ class DeliveryViewSet(WorkspaceViewSet, ListModelMixin, RetrieveModelMixin):
         """Send an ended delivery again."""
         delivery = self.get_object()
         if not actions.redeliver([delivery], by=request.user):
-            raise ValidationError(
-                "Only a delivery that has ended, of a webhook that is not deleted, can be redelivered."
-            )
+            sentence = "Only a delivery that has ended, of a webhook that is not deleted, can be redelivered."
+            raise ValidationError({"detail": sentence})
         delivery.refresh_from_db()
         return Response(self.get_serializer(delivery).data, status=status.HTTP_202_ACCEPTED)
 
