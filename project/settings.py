@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 from pathlib import Path
+
+from django.core.exceptions import ImproperlyConfigured
 
 from .database import database
 from .secret_key import secret_key
@@ -101,6 +104,8 @@ Q_CLUSTER = {
     "poll": 0.05,
 }
 if os.environ.get("REDIS_URL"):
+    if importlib.util.find_spec("redis") is None:
+        raise ImproperlyConfigured("REDIS_URL is set, but its client is missing: pip install redis")
     Q_CLUSTER["redis"] = os.environ["REDIS_URL"]
 else:
     Q_CLUSTER["orm"] = "default"

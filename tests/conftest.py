@@ -14,7 +14,7 @@ from django.db import connection
 if apps.is_installed("workspace"):
     collect_ignore_glob = ["swapped/*"]
 else:
-    collect_ignore_glob = ["test_admin*", "test_demo*", "test_workspace*", "browser/*"]
+    collect_ignore_glob = ["test_admin*", "test_demo*", "test_project*", "test_workspace*", "browser/*"]
 
 
 @pytest.fixture

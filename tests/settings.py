@@ -10,14 +10,19 @@ from project.settings import *  # noqa: F403
 from project.settings import DATABASES, INSTALLED_APPS, WEBHOOKS
 
 INSTALLED_APPS = [*INSTALLED_APPS, "tests.shop"]
-WEBHOOKS = {**WEBHOOKS, "ALLOWED_NETWORKS": ["127.0.0.0/8"], "RETRY_SCHEDULE": [1], "RETRY_JITTER": 0}
+WEBHOOKS = {
+    **WEBHOOKS,
+    "ALLOWED_NETWORKS": ["127.0.0.0/8", "::1/128"],
+    "RETRY_SCHEDULE": [1],
+    "RETRY_JITTER": 0,
+}
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
 
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     # A file, because processes share it.
-    folder = Path(tempfile.gettempdir()) / f"webhooks-tests-{os.getpid()}"
-    folder.mkdir(exist_ok=True)
-    DATABASES["default"]["TEST"] = {"NAME": folder / "test.sqlite3"}
+    DATABASES["default"]["TEST"] = {
+        "NAME": Path(tempfile.gettempdir()) / f"webhooks-tests-{os.getpid()}.sqlite3"
+    }
 else:
     DATABASES["default"]["TEST"] = {"NAME": f"test_webhooks_{os.getpid()}"}

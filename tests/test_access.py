@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import pytest
 from django.apps import apps
 from django.contrib.auth import get_user_model
@@ -75,6 +77,11 @@ def test_anonymous_and_inactive_users_may_nothing(settings, path):
     for user in (AnonymousUser(), fresh(inactive)):
         assert allowed(user, workspace) == set()
         assert not access.workspaces(user).exists()
+
+
+def test_an_inactive_user_may_nothing_even_where_a_backend_grants_it(by_model_permissions):
+    inactive = SimpleNamespace(is_active=False, has_perm=lambda permission: True)
+    assert allowed(inactive, make_workspace()) == set()
 
 
 def test_the_configured_class_decides(settings):

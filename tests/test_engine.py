@@ -400,3 +400,18 @@ def test_a_delivery_without_its_event_ends_and_stops_nobody(workspace, webhook, 
     assert drain(linger=0) == 1
     assert Delivery.objects.get(event_id=gone.pk).ended_because == "permanent"
     assert Delivery.objects.filter(status="succeeded").count() == 1
+
+
+def test_a_drain_goes_on_when_its_last_results_free_what_waited_for_a_slot(
+    workspace, webhook, receiver, settings
+):
+    settings.WEBHOOKS = {**settings.WEBHOOKS, "IN_FLIGHT_PER_WEBHOOK": 1}
+
+    def answer(request):
+        time.sleep(2 * engine.PATIENCE)  # longer than a round waits: the next claim finds the cap used up
+        return 200, {}, b""
+
+    receiver.answer = answer
+    for _ in range(3):
+        emit_one(workspace)
+    assert drain(linger=0) == 3

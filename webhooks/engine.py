@@ -125,7 +125,8 @@ class _Drain:
         results = [*unsendable, *self._collect()]
         if results:
             self._record(results)
-        return bool(touched or self.outstanding or self._linger())
+        # Results free slots: what waited for one is claimed in the next round.
+        return bool(touched or results or self.outstanding or self._linger())
 
     def _may_claim(self) -> bool:
         return not self.stop.is_set() and time.monotonic() < self.until
