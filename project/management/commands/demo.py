@@ -105,6 +105,8 @@ class _Demo:
                         time.sleep(0.5)
             except KeyboardInterrupt:
                 self._say("Stopping.")
+                if self.options["once"]:
+                    raise CommandError("Interrupted before every delivery was seen.") from None
             except CommandError:
                 self._say("The last lines of the processes:\n" + "\n".join(_tail(self.log, 30)))
                 raise
