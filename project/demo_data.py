@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
 
 from django.contrib.auth import get_user_model
 from django.db import transaction
 from django.utils import timezone
 from rest_framework.authtoken.models import Token
 
-from webhooks.models import Webhook
+from webhooks import actions
+from webhooks.models import Event, Webhook
+from webhooks.signals import event_emitted
 from workspace.models import Activity, Membership, Workspace
 
 USERNAME = PASSWORD = "demo"  # noqa: S105  printed for everybody to read
@@ -51,16 +55,33 @@ def _webhook(workspace: Workspace, name: str, url: str) -> Webhook:
     webhook.callback_url = url
     webhook.method = Webhook.Method.POST
     webhook.max_attempts = 8
-    webhook.is_active = True
     webhook.secret = SECRET
+    # A rotation would still sign with the secret that somebody left here.
+    webhook.previous_secret, webhook.previous_secret_expires_at = "", None
     webhook.full_clean()
     webhook.save()
     webhook.set_patterns(["*"])
+    # What a former run left behind: paused or disabled, with deliveries that wait.
+    actions.activate(webhook, by=None)
     return webhook
 
 
-def publish_activities(workspace: Workspace) -> None:
-    """Do what a workspace does in a day: write, schedule, publish, fail and delete activities."""
+def publish_activities(workspace: Workspace) -> list[UUID]:
+    """Do what a workspace does in a day; return the ids of the events that it emitted."""
+    events: list[UUID] = []
+
+    def note(event: Event, **_: Any) -> None:
+        events.append(event.pk)
+
+    event_emitted.connect(note)
+    try:
+        _write_schedule_publish_and_delete(workspace)
+    finally:
+        event_emitted.disconnect(note)
+    return events
+
+
+def _write_schedule_publish_and_delete(workspace: Workspace) -> None:
     author = get_user_model().objects.get(username=USERNAME)
     with transaction.atomic():
         launch = Activity.objects.create(workspace=workspace, author=author, title="Launch")

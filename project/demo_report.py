@@ -36,6 +36,7 @@ class Report:
     received: int
     verified: int
     recorded: int
+    pending: int
     rows: Sequence[Sequence[str]]
 
     @property
@@ -59,14 +60,16 @@ class Report:
 
 
 def compare(deliveries: Iterable[Delivery], receipts: Iterable[Receipt]) -> Report:
-    """received: the receiver said 200; verified: every request's signature was right;
+    """Count the deliveries that …
 
-    recorded: succeeded, and the attempts' codes are the ones that the receiver says it gave.
+    received: the receiver answered with 200; verified: it found every request's signature right;
+    recorded: succeeded, and the attempts have the codes that the receiver says it gave, no more and no fewer;
+    pending: have not ended.
     """
     by_delivery: dict[int, list[Receipt]] = defaultdict(list)
     for receipt in receipts:
         by_delivery[receipt.delivery].append(receipt)
-    received = verified = recorded = 0
+    received = verified = recorded = pending = 0
     rows = []
     for delivery in deliveries:
         own = by_delivery[delivery.pk]
@@ -74,6 +77,7 @@ def compare(deliveries: Iterable[Delivery], receipts: Iterable[Receipt]) -> Repo
         codes = [attempt.status_code or attempt.error_kind for attempt in attempts]
         received += any(receipt.status == 200 for receipt in own)
         verified += bool(own) and all(receipt.verified for receipt in own)
+        pending += delivery.status == "pending"
         recorded += delivery.status == "succeeded" and codes == [receipt.status for receipt in own]
         rows.append(
             (
@@ -85,4 +89,11 @@ def compare(deliveries: Iterable[Delivery], receipts: Iterable[Receipt]) -> Repo
                 ",".join(map(str, codes)),
             )
         )
-    return Report(deliveries=len(rows), received=received, verified=verified, recorded=recorded, rows=rows)
+    return Report(
+        deliveries=len(rows),
+        received=received,
+        verified=verified,
+        recorded=recorded,
+        pending=pending,
+        rows=rows,
+    )

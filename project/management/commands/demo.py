@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
+import shutil
 import signal
-import socket
-import subprocess
-import sys
 import tempfile
 import threading
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +19,11 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connection
 
 from project import demo_data, demo_report
-from project.processes import Child, stop_all
-from webhooks.models import Delivery, Event
+from project.demo_stack import RECEIVER_HOST, Stack, demand_free
+from webhooks.models import Delivery
 
-STARTED_WITHIN = 40
-STOPPED_WITHIN = 25
+LOG_LINES_SHOWN = 30
+PRINTED_WITHIN = 2
 
 
 class Command(BaseCommand):
@@ -38,145 +34,84 @@ class Command(BaseCommand):
             "--once", action="store_true", help="publish, wait, print a table, exit 0 if all is well"
         )
         parser.add_argument("--host", default="127.0.0.1")
-        parser.add_argument("--port", type=int, default=8000)
-        parser.add_argument("--receiver-port", type=int, default=8001)
+        parser.add_argument("--port", type=_port, default=8000)
+        parser.add_argument("--receiver-port", type=_port, default=8001)
         parser.add_argument("--timeout", type=float, default=45, help="seconds that --once waits")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        self.printing = threading.Lock()
         signal.signal(signal.SIGTERM, _interrupt)
         # A background job inherits SIGINT ignored.
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        _demand_free(options["host"], options["port"], "--port")
-        _demand_free("127.0.0.1", options["receiver_port"], "--receiver-port")
-        environment = self._allow_loopback()
+        _demand_ports(options["host"], options["port"], options["receiver_port"])
+        environment = _allow_loopback()
         call_command("migrate", verbosity=0)
-        self.receiver_url = f"http://127.0.0.1:{options['receiver_port']}"
-        data = demo_data.prepare(self.receiver_url)
+        self.receiver_url = f"http://{RECEIVER_HOST}:{options['receiver_port']}"
+        self.data = demo_data.prepare(self.receiver_url)
         connection.close()
-        with tempfile.TemporaryDirectory(prefix="webhooks-demo-") as folder:
-            _Demo(self, data, options, environment, Path(folder) / "demo.log").run()
-
-    def _allow_loopback(self) -> dict[str, str]:
-        """Let this process and its children call loopback, and retry after a second: in the demo only."""
-        configured = dict(settings.WEBHOOKS)
-        changes = {
-            "ALLOWED_NETWORKS": [*configured.get("ALLOWED_NETWORKS", ()), "127.0.0.0/8"],
-            "RETRY_SCHEDULE": [1],
-            "RETRY_JITTER": 0,
-        }
-        settings.WEBHOOKS = {**configured, **changes}
-        from_environment = json.loads(os.environ.get("WEBHOOKS", "{}"))
-        return {
-            **os.environ,
-            "PYTHONUNBUFFERED": "1",
-            "WEBHOOKS": json.dumps({**from_environment, **changes}),
-        }
-
-
-class _Demo:
-    def __init__(
-        self,
-        command: Command,
-        data: demo_data.DemoData,
-        options: dict[str, Any],
-        environment: dict[str, str],
-        log: Path,
-    ) -> None:
-        self.command = command
-        self.data = data
-        self.options = options
-        self.environment = environment
-        self.log = log
-        self.receipts: list[demo_report.Receipt] = []
-        self.printing = threading.Lock()
-
-    def run(self) -> None:
-        children: list[Child] = []
-        with self.log.open("w") as log:
+        folder = Path(tempfile.mkdtemp(prefix="webhooks-demo-"))
+        with (folder / "demo.log").open("w") as log:
+            names = ("host", "port", "receiver_port")
+            where = {name: options[name] for name in names}
+            stack = Stack(**where, environment=environment, log=log, say=self._say)
             try:
-                self._start(children, log)
-                self._wait_for(self._web_answers, STARTED_WITHIN, "The web process did not answer.")
-                if self.options["once"]:
-                    self._run_once()
-                else:
-                    self._introduce()
-                    while True:
-                        self._tend()
-                        time.sleep(0.5)
-            except KeyboardInterrupt:
-                self._say("Stopping.")
-                if self.options["once"]:
-                    raise CommandError("Interrupted before every delivery was seen.") from None
+                self._run(stack, options["once"], options["timeout"])
             except CommandError:
-                self._say("The last lines of the processes:\n" + "\n".join(_tail(self.log, 30)))
+                self._show_log(Path(log.name))
                 raise
-            finally:
-                stop_all(children, STOPPED_WITHIN)
+        shutil.rmtree(folder)
 
-    def _start(self, children: list[Child], log: Any) -> None:
-        manage = [sys.executable, str(settings.BASE_DIR / "manage.py")]
-        address = f"{self.options['host']}:{self.options['port']}"
-        receiver_command = [
-            *(sys.executable, "-m", "project.receiver"),
-            *("--port", str(self.options["receiver_port"]), "--secret", demo_data.SECRET),
-        ]
-        web_command = [*manage, "runserver", "--noreload", "--insecure", address]
-        self.receiver = Child("receiver", receiver_command, self.environment, subprocess.PIPE)
-        children.append(self.receiver)
-        self.web = Child("web", web_command, self.environment, log)
-        children.append(self.web)
-        self.cluster = Child("cluster", [*manage, "qcluster"], self.environment, log)
-        children.append(self.cluster)
-        threading.Thread(target=self._listen, daemon=True).start()
+    def _run(self, stack: Stack, once: bool, timeout: float) -> None:
+        report = None
+        try:
+            stack.start()
+            if once:
+                report = self._run_once(stack, timeout)
+            else:
+                self._introduce(stack.url)
+                while True:
+                    stack.tend()
+                    time.sleep(0.5)
+        except KeyboardInterrupt:
+            if once:
+                raise CommandError("Interrupted before every delivery was seen.") from None
+            self._say("Stopping.")
+        finally:
+            # An impatient second Ctrl-C must not leave a process behind.
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            stack.stop()
+        if report is not None:
+            self._tell(report, timeout)
 
-    def _listen(self) -> None:
-        """Print what the receiver prints, and keep it for the table."""
-        for line in self.receiver.process.stdout or ():
-            receipt = demo_report.parse(line)
-            if receipt is not None:
-                self.receipts.append(receipt)
-            self._say(line.rstrip("\n"))
+    def _run_once(self, stack: Stack, timeout: float) -> demo_report.Report:
+        events = demo_data.publish_activities(self.data.workspace)
+        mine = Delivery.objects.filter(event__in=events, webhook__in=self.data.webhooks)
 
-    def _tend(self) -> None:
-        """Start a dead cluster again; without its web or its receiver the demo has failed."""
-        if not self.cluster.is_alive():
-            self._say("The cluster has ended; starting it again.")
-            self.cluster.restart()
-        for child in (self.web, self.receiver):
-            if not child.is_alive():
-                raise CommandError(f"The {child.name} process has ended.")
+        def compared() -> demo_report.Report:
+            rows = mine.select_related("webhook").prefetch_related("attempts").order_by("pk")
+            return demo_report.compare(rows, list(stack.receipts))
 
-    def _run_once(self) -> None:
-        known = set(Event.objects.filter(workspace=self.data.workspace).values_list("pk", flat=True))
-        demo_data.publish_activities(self.data.workspace)
-        mine = Event.objects.filter(workspace=self.data.workspace).exclude(pk__in=known)
-        event_ids = list(mine.values_list("pk", flat=True))
+        stack.wait_until(lambda: not mine.filter(status=Delivery.Status.PENDING).exists(), timeout)
+        # The receiver's last lines may still be on their way through the pipe.
+        stack.wait_until(lambda: compared().is_complete, min(PRINTED_WITHIN, timeout))
+        return compared()
 
-        def deliveries() -> list[Delivery]:
-            rows = Delivery.objects.filter(event__in=event_ids, webhook__in=self.data.webhooks)
-            return list(rows.select_related("webhook").prefetch_related("attempts").order_by("pk"))
-
-        def ended() -> bool:
-            self._tend()
-            return all(delivery.status != "pending" for delivery in deliveries())
-
-        in_time = self._wait_for(ended, self.options["timeout"], None)
-        time.sleep(0.2)  # the receiver's last line may still be on its way through the pipe
-        report = demo_report.compare(deliveries(), self.receipts)
-        for line in report.lines():
-            self._say(line)
+    def _tell(self, report: demo_report.Report, timeout: float) -> None:
+        """Print the table when nothing else prints any more: its sum is the last line."""
+        self._say("\n".join(report.lines()))
+        if report.pending:
+            raise CommandError(f"{report.pending} deliveries are not complete after {timeout:g} s.")
         if not report.is_complete:
-            reason = "differ" if in_time else f"are not complete after {self.options['timeout']:g} s"
-            raise CommandError(f"What was sent, received, verified and recorded {reason}.")
+            raise CommandError("What was owed, received, verified and recorded is not the same.")
 
-    def _introduce(self) -> None:
-        base = f"http://{self.options['host']}:{self.options['port']}"
+    def _introduce(self, url: str) -> None:
         self._say(
             f"""
-Open: {base}/
+Open: {url}/
 Login: {demo_data.USERNAME} / {demo_data.PASSWORD}
 API token: {self.data.token}
-Callback URL: {self.command.receiver_url}/yours
+Callback URL: {self.receiver_url}/yours
 Secret: {demo_data.SECRET}
 
 1. Log in, and click “Webhooks” in the sidebar.
@@ -189,43 +124,46 @@ Ctrl-C stops everything.
 """
         )
 
-    def _web_answers(self) -> bool:
-        self._tend()
-        url = f"http://{self.options['host']}:{self.options['port']}/admin/login/"
-        try:
-            with urllib.request.urlopen(url, timeout=5) as response:
-                return bool(response.status == 200)
-        except (OSError, urllib.error.URLError):
-            return False
-
-    def _wait_for(self, condition: Callable[[], bool], seconds: float, failure: str | None) -> bool:
-        deadline = time.monotonic() + seconds
-        while not condition():
-            if time.monotonic() > deadline:
-                if failure is not None:
-                    raise CommandError(failure)
-                return False
-            time.sleep(0.1)
-        return True
+    def _show_log(self, log: Path) -> None:
+        lines = log.read_text(errors="replace").splitlines()[-LOG_LINES_SHOWN:]
+        self.stderr.write("\n".join([f"The log of web and cluster is {log}. Its last lines:", *lines]))
 
     def _say(self, text: str) -> None:
         with self.printing:
-            self.command.stdout.write(text)
-            self.command.stdout.flush()
+            self.stdout.write(text)
+            self.stdout.flush()
 
 
-def _demand_free(host: str, port: int, flag: str) -> None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError:
-            raise CommandError(f"Port {port} is in use: choose another with {flag}.") from None
+def _demand_ports(host: str, port: int, receiver_port: int) -> None:
+    if port == receiver_port:
+        raise CommandError(f"Web and receiver cannot share port {port}: choose another with --receiver-port.")
+    demand_free(host, port, "--port")
+    demand_free(RECEIVER_HOST, receiver_port, "--receiver-port")
+
+
+def _allow_loopback() -> dict[str, str]:
+    """Let this process call loopback, and retry after a second; return the same for its children."""
+    configured = dict(settings.WEBHOOKS)
+    changes = {
+        "ALLOWED_NETWORKS": [*configured.get("ALLOWED_NETWORKS", ()), "127.0.0.0/8"],
+        "RETRY_SCHEDULE": [1],
+        "RETRY_JITTER": 0,
+    }
+    settings.WEBHOOKS = {**configured, **changes}
+    from_environment = json.loads(os.environ.get("WEBHOOKS", "{}"))
+    return {
+        **os.environ,
+        "PYTHONUNBUFFERED": "1",
+        "WEBHOOKS": json.dumps({**from_environment, **changes}),
+    }
+
+
+def _port(text: str) -> int:
+    port = int(text)
+    if not 0 < port < 65536:
+        raise argparse.ArgumentTypeError("a port is a number from 1 to 65535")
+    return port
 
 
 def _interrupt(*_: Any) -> None:
     raise KeyboardInterrupt
-
-
-def _tail(path: Path, lines: int) -> list[str]:
-    return path.read_text(errors="replace").splitlines()[-lines:]
