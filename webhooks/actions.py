@@ -107,7 +107,10 @@ def activate(webhook: Webhook, *, by: Any) -> None:
             consecutive_failures=0,
             failing_since=None,
             paused_until=None,
-            probe=None,
+            pauses=0,
+            drip=None,
+            drip_successes=0,
+            told=0,
         )
         queue.unpark([webhook.pk])
         queue.wake_after_commit()

@@ -25,6 +25,18 @@ class Settings:
     WORKSPACE_LOOKUP_FIELD: str = "slug"
     # CIDR networks that may be called although they are not public.
     ALLOWED_NETWORKS: Sequence[str] = ()
+    # Host names that may be called wherever they lead; "*.example.internal" stands for every name below it.
+    ALLOWED_HOSTS: Sequence[str] = ()
+    # CIDR networks that are never called, whatever is allowed.
+    DENIED_NETWORKS: Sequence[str] = ()
+    # The ports that may be called; None: all.
+    ALLOWED_PORTS: Sequence[int] | None = None
+    # Whether only https:// may be registered and called.
+    HTTPS_ONLY: bool = False
+    # URL of the proxy through which every request leaves, in a tunnel: "http://[user:password@]host:port".
+    EGRESS_PROXY: str | None = None
+    # Path of a PEM file with certificate authorities that are trusted beside the public ones.
+    CA_BUNDLE: str | None = None
     # Content type → dotted path of `encode(envelope) -> bytes`, beside the three built-in ones.
     ENCODERS: Mapping[str, str] = {}
     # Name of the django-q2 cluster that sends; None: the default cluster.
@@ -32,6 +44,7 @@ class Settings:
     # Delay before the second, third, … attempt; the last repeats.
     RETRY_SCHEDULE: Sequence[float] = (5, 60, 300, 1800, 7200, 18000, 36000)
     RETRY_JITTER: float = 0.2
+    # The longest that a webhook may ask for, and what it gets when it asks for nothing.
     CONNECT_TIMEOUT: float = 5
     TIMEOUT: float = 15
     LEASE: float = 60
@@ -40,6 +53,12 @@ class Settings:
     IN_FLIGHT_PER_WEBHOOK: int = 8
     RESPONSE_BODY_LIMIT: int = 65536
     RESPONSE_HEADERS_LIMIT: int = 8192
+    # A webhook that fails this long without a success is disabled.
+    DISABLE_AFTER: float = 5 * 24 * 3600
+    # How long the former secret signs beside the new one after a rotation.
+    ROTATION_OVERLAP: float = 24 * 3600
+    # Scheme and host of this site, for links in e-mails: "https://app.example.com"; None: no links.
+    BASE_URL: str | None = None
     # Ended deliveries, their attempts and their events are kept this long; None: for ever.
     RETENTION_DAYS: float | None = 30
     # "django-q2": a task is asked for; "notify": PostgreSQL's NOTIFY, for `manage.py webhooks deliver`.

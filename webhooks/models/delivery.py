@@ -70,6 +70,10 @@ class Delivery(models.Model):
                 condition=Q(status="pending", due_at__isnull=True),
                 name="webhooks_delivery_parked",
             ),
+            # The first of an ordered webhook, and whatever else is asked of one webhook's backlog.
+            models.Index(
+                fields=["webhook", "id"], condition=Q(status="pending"), name="webhooks_delivery_pending"
+            ),
             # Those that may be killing workers: claimed one at a time, alone.
             models.Index(
                 fields=["due_at"],

@@ -63,6 +63,17 @@ class Webhook(models.Model):
     # While a rotation overlaps, both secrets sign.
     previous_secret = EncryptedTextField(blank=True, default="", editable=False)
     previous_secret_expires_at = models.DateTimeField(null=True, blank=True, editable=False)
+    # Header name → value as JSON text; see `headers`.
+    custom_headers = EncryptedTextField(_("Headers"), blank=True, default="")
+    # The whole value of the Authorization header: "Bearer …" or "Basic …".
+    authorization = EncryptedTextField(_("Authorization"), blank=True, default="")
+    # Bounds and pace of its own; None: the project's.
+    timeout = models.FloatField(_("Timeout"), null=True, blank=True)
+    connect_timeout = models.FloatField(_("Connect timeout"), null=True, blank=True)
+    retry_schedule = models.JSONField(_("Retry schedule"), null=True, blank=True)
+    rate_limit = models.FloatField(_("Rate limit"), null=True, blank=True)
+    max_in_flight = models.PositiveSmallIntegerField(_("Max in flight"), null=True, blank=True)
+    ordered = models.BooleanField(_("Ordered"), default=False)
     # Rises with each save: whoever keeps a copy can tell that it is out of date.
     version = models.PositiveBigIntegerField(default=1, editable=False)
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
@@ -193,12 +204,35 @@ class WebhookState(models.Model):
     webhook = models.OneToOneField(Webhook, models.CASCADE, primary_key=True, related_name="state")
     consecutive_failures = models.PositiveIntegerField(default=0)
     failing_since = models.DateTimeField(null=True)
+    # Nothing is sent before this moment; after it one delivery at a time, until one succeeds.
     paused_until = models.DateTimeField(null=True)
-    probe = models.UUIDField(null=True)
-    tokens = models.FloatField(null=True)
-    tokens_at = models.DateTimeField(null=True)
+    # How many pauses have followed one another.
+    pauses = models.PositiveSmallIntegerField(default=0)
+    # While the backlog drips: how many deliveries may be in flight at once, and successes since that last rose.
+    drip = models.PositiveSmallIntegerField(null=True)
+    drip_successes = models.PositiveSmallIntegerField(default=0)
+    # The rate limit's clock: when the next request may be sent.
+    sendable_at = models.DateTimeField(null=True)
     disabled_at = models.DateTimeField(null=True)
     disabled_because = models.CharField(max_length=200, blank=True, default="")
+    # How much of the current failure the owners were told of, what they are still to be told, and when.
+    told = models.PositiveSmallIntegerField(default=0)
+    notice = models.CharField(max_length=20, blank=True, default="")
+    notice_due_at = models.DateTimeField(null=True)
+
+    class Meta:
+        indexes = [
+            models.Index(
+                fields=["failing_since"],
+                condition=Q(failing_since__isnull=False),
+                name="webhooks_state_failing",
+            ),
+            models.Index(
+                fields=["notice_due_at"],
+                condition=Q(notice_due_at__isnull=False),
+                name="webhooks_state_notice",
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.webhook}: {self.consecutive_failures} failures in a row"
