@@ -141,7 +141,7 @@ def test_activation_forgets_the_illness_and_sends_what_waited(webhook, user, wak
     )
     now = queue.database_now()
     WebhookState.objects.create(
-        webhook=webhook, consecutive_failures=9, failing_since=now, paused_until=now, probe=uuid.uuid4(),
+        webhook=webhook, consecutive_failures=9, failing_since=now, paused_until=now, pauses=3,
         disabled_at=now, disabled_because="Gone.",
     )  # fmt: skip
     wakes.clear()
@@ -149,7 +149,7 @@ def test_activation_forgets_the_illness_and_sends_what_waited(webhook, user, wak
     state = WebhookState.objects.get()
     assert Webhook.objects.get().is_active
     assert (state.disabled_at, state.disabled_because, state.consecutive_failures) == (None, "", 0)
-    assert (state.failing_since, state.paused_until, state.probe) == (None, None, None)
+    assert (state.failing_since, state.paused_until, state.pauses) == (None, None, 0)
     assert Delivery.objects.get(pk=parked.pk).due_at is not None
     assert wakes == [1]
 
