@@ -75,6 +75,16 @@ class Migration(migrations.Migration):
         ),
         migrations.AddField(
             model_name="webhookstate",
+            name="error_kind",
+            field=models.CharField(blank=True, default="", max_length=20),
+        ),
+        migrations.AddField(
+            model_name="webhookstate",
+            name="status_code",
+            field=models.PositiveSmallIntegerField(null=True),
+        ),
+        migrations.AddField(
+            model_name="webhookstate",
             name="notice",
             field=models.CharField(blank=True, default="", max_length=20),
         ),

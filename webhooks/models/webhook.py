@@ -196,7 +196,7 @@ class Webhook(models.Model):
 
 
 class WebhookState(models.Model):
-    """A webhook's health, written only by the queue and by people's actions; no row means healthy.
+    """A webhook's health and pace, written only by the queue and by people's actions; no row means healthy.
 
     Apart from Webhook, so that saving a form never overwrites it.
     """
@@ -204,6 +204,9 @@ class WebhookState(models.Model):
     webhook = models.OneToOneField(Webhook, models.CASCADE, primary_key=True, related_name="state")
     consecutive_failures = models.PositiveIntegerField(default=0)
     failing_since = models.DateTimeField(null=True)
+    # What the latest failure was, in the words of error_kinds.
+    error_kind = models.CharField(max_length=20, blank=True, default="")
+    status_code = models.PositiveSmallIntegerField(null=True)
     # Nothing is sent before this moment; after it one delivery at a time, until one succeeds.
     paused_until = models.DateTimeField(null=True)
     # How many pauses have followed one another.
