@@ -1,0 +1,36 @@
+"""What a request may cost, and where it may go."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..addresses import AddressPolicy, configured_policy
+from ..conf import settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bounds:
+    """What a request may cost, and where it may go."""
+
+    policy: AddressPolicy
+    connect_timeout: float
+    """Seconds until the connection, TLS included, is open."""
+    timeout: float
+    """Seconds for the whole request."""
+    body_limit: int
+    """Bytes of a response's body that are read; the rest is cut off."""
+    headers_limit: int
+    """Bytes of a response's headers that are kept."""
+    concurrency: int
+    """Requests in flight at once."""
+
+    @classmethod
+    def configured(cls) -> Bounds:
+        return cls(
+            policy=configured_policy(),
+            connect_timeout=settings.CONNECT_TIMEOUT,
+            timeout=settings.TIMEOUT,
+            body_limit=settings.RESPONSE_BODY_LIMIT,
+            headers_limit=settings.RESPONSE_HEADERS_LIMIT,
+            concurrency=settings.CONCURRENCY,
+        )
