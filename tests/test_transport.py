@@ -305,7 +305,9 @@ def test_each_dial_is_checked_against_the_policy(monkeypatch, adapter):
     asked = []
     permits = AddressPolicy.permits
     monkeypatch.setattr(
-        AddressPolicy, "permits", lambda self, address: asked.append(address) or permits(self, address)
+        AddressPolicy,
+        "permits",
+        lambda self, address, host: asked.append(address) or permits(self, address, host),
     )
     with serving(once(OK)) as server:
         for _ in range(3):

@@ -28,7 +28,8 @@ class UndecryptableSecret(WebhooksError, ValueError):
 class InvalidRequest(WebhooksError, ValueError):
     """A delivery cannot be built into a request; no later try would do better.
 
-    `kind` is the word recorded on the attempt: "bad_url", "refused_address" or "encoding".
+    `kind` is the word recorded on the attempt: bad_url, refused_address, refused_port,
+    bad_request, bad_secret or encoding.
     """
 
     def __init__(self, kind: str, message: str) -> None:
@@ -39,7 +40,7 @@ class InvalidRequest(WebhooksError, ValueError):
 class SendError(WebhooksError, requests.ConnectionError):
     """No usable response came back. `kind` is the word recorded on the attempt:
 
-    dns, refused_address, connect, tls, timeout, reset, bad_response.
+    dns, refused_address, connect, tls, timeout, reset, bad_response, egress_proxy.
     The message is ours: it names neither an internal address nor a secret.
     """
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import socket
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 import pycurl
 import requests
@@ -27,6 +28,8 @@ class Transfer:
     key: Key
     request: requests.PreparedRequest
     incoming: Incoming
+    host: str
+    """Where the request goes, as the URL names it."""
     refused: bool
     """An address was refused when it was dialled."""
     dialled: bool
@@ -58,6 +61,7 @@ class Transfer:
         """Take a request. Raises pycurl.error, TypeError or ValueError when libcurl does not take it."""
         self.key = key
         self.request = request
+        self.host = urlsplit(request.url or "").hostname or ""
         self.refused = self.dialled = False
         self.incoming = Incoming(self.bounds)
         curl = self.curl
@@ -77,7 +81,7 @@ class Transfer:
         """Open a socket to an address that the policy permits: called at each dial, after any resolution."""
         family, kind, protocol, where = address
         try:
-            permitted = self.bounds.policy.permits(ipaddress.ip_address(where[0].partition("%")[0]))
+            permitted = self.bounds.policy.permits(ipaddress.ip_address(where[0]), self.host)
         except ValueError:
             permitted = False
         if not permitted:
