@@ -23,6 +23,8 @@ class Bounds:
     """Bytes of a response's headers that are kept."""
     concurrency: int
     """Requests in flight at once."""
+    ca_bundle: str | None = None
+    """Path of a PEM file with authorities that are trusted beside the public ones."""
 
     @classmethod
     def configured(cls) -> Bounds:
@@ -33,4 +35,5 @@ class Bounds:
             body_limit=settings.RESPONSE_BODY_LIMIT,
             headers_limit=settings.RESPONSE_HEADERS_LIMIT,
             concurrency=settings.CONCURRENCY,
+            ca_bundle=None if settings.CA_BUNDLE is None else str(settings.CA_BUNDLE),
         )

@@ -25,7 +25,6 @@ _MESSAGES = {
     "dns": "The host name could not be resolved.",
     "refused_address": "The host name leads to an address that is not public.",
     "connect": "No connection could be opened.",
-    "tls": "The TLS handshake failed, or the certificate is not valid for this host.",
     "timeout": "The receiver did not answer in time.",
     "reset": "The connection was closed before the response was complete.",
     "bad_request": "The request could not be sent as it is.",
@@ -38,7 +37,7 @@ def kind_of(code: int) -> str:
     return _KINDS.get(code, "bad_response")
 
 
-def failure(kind: str, request: requests.PreparedRequest) -> SendError:
-    """Return the error of this kind, as it is raised and recorded."""
+def failure(kind: str, request: requests.PreparedRequest, message: str | None = None) -> SendError:
+    """Return the error of this kind, as it is raised and recorded; `message`: a closer one than the kind's own."""
     error = SendTimeout if kind == "timeout" else SendError
-    return error(kind, _MESSAGES[kind], request=request)
+    return error(kind, _MESSAGES[kind] if message is None else message, request=request)

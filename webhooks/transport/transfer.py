@@ -9,12 +9,12 @@ from urllib.parse import urlsplit
 
 import pycurl
 import requests
-from certifi import where as ca_bundle
 
 from ..exceptions import SendError
 from .bounds import Bounds
 from .failures import failure, kind_of
 from .incoming import Incoming
+from .tls import tls_problem, trusted_file
 
 Key = Any
 
@@ -51,7 +51,6 @@ class Transfer:
         curl.setopt(pycurl.NETRC, pycurl.NETRC_IGNORED)
         curl.setopt(pycurl.FOLLOWLOCATION, 0)
         curl.setopt(pycurl.SSLVERSION, pycurl.SSLVERSION_TLSv1_2)
-        curl.setopt(pycurl.CAINFO, ca_bundle())
         curl.setopt(pycurl.CONNECTTIMEOUT_MS, int(self.bounds.connect_timeout * 1000))
         curl.setopt(pycurl.TIMEOUT_MS, int(self.bounds.timeout * 1000))
         curl.setopt(pycurl.MAXLIFETIME_CONN, _CONNECTION_LIFETIME)
@@ -68,6 +67,7 @@ class Transfer:
         curl.setopt(pycurl.HEADERFUNCTION, self.incoming.header)
         curl.setopt(pycurl.WRITEFUNCTION, self.incoming.write)
         curl.setopt(pycurl.URL, request.url)
+        curl.setopt(pycurl.CAINFO, trusted_file(self.bounds.ca_bundle))
         if request.body is None:
             curl.setopt(pycurl.HTTPGET, 1)
         else:
@@ -93,7 +93,7 @@ class Transfer:
     def result(self, code: int | None) -> requests.Response | SendError:
         """Return the response, or the error that took its place; `code`: libcurl's, None for success."""
         if code is not None and not (self.incoming.truncated and code == pycurl.E_WRITE_ERROR):
-            return failure(self._kind(code), self.request)
+            return self._failure(code)
         status = self.curl.getinfo(pycurl.RESPONSE_CODE)
         # libcurl takes an end of the connection inside the headers for a complete response.
         if not self.incoming.headers_complete:
@@ -102,10 +102,12 @@ class Transfer:
             return failure("bad_response", self.request)
         return self.incoming.response(self.request, status, self.curl.getinfo(pycurl.TOTAL_TIME))
 
-    def _kind(self, code: int) -> str:
+    def _failure(self, code: int) -> SendError:
         if self.refused and not self.dialled and code != pycurl.E_OPERATION_TIMEDOUT:
-            return "refused_address"
-        return kind_of(code)
+            return failure("refused_address", self.request)
+        kind = kind_of(code)
+        message = tls_problem(code, self.curl.getinfo(pycurl.SSL_VERIFYRESULT)) if kind == "tls" else None
+        return failure(kind, self.request, message)
 
 
 class _Lent(socket.socket):
