@@ -12,6 +12,7 @@ from ..exceptions import SendError, SendTimeout
 _TLS_ERRORS = frozenset((35, 51, 53, 54, 58, 59, 60, 64, 66, 77, 80, 82, 83, 90, 91, 98))
 _KINDS: Mapping[int, str] = {
     pycurl.E_COULDNT_RESOLVE_HOST: "dns",
+    pycurl.E_ABORTED_BY_CALLBACK: "dns",  # libcurl would have looked the name up itself
     pycurl.E_COULDNT_CONNECT: "connect",
     pycurl.E_OPERATION_TIMEDOUT: "timeout",
     pycurl.E_PARTIAL_FILE: "reset",

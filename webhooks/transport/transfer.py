@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import ipaddress
+import math
 import socket
+import time
 from typing import Any, cast
 
 import pycurl
@@ -14,8 +15,8 @@ from ..exceptions import SendError
 from .bounds import Bounds
 from .failures import failure, kind_of
 from .incoming import Incoming
-
-Key = Any
+from .names import NOTHING_TO_RESOLVE, Answer, is_permitted, resolve_entry
+from .outgoing import Outgoing
 
 # A connection is not kept longer than this, so that a change of the address policy takes effect; seconds.
 _CONNECTION_LIFETIME = 300
@@ -24,9 +25,7 @@ _CONNECTION_LIFETIME = 300
 class Transfer:
     """One libcurl handle, and the request that it carries at the moment."""
 
-    key: Key
-    request: requests.PreparedRequest
-    incoming: Incoming
+    outgoing: Outgoing
     refused: bool
     """An address was refused when it was dialled."""
     dialled: bool
@@ -34,6 +33,8 @@ class Transfer:
 
     def __init__(self, bounds: Bounds) -> None:
         self.bounds = bounds
+        self.incoming = Incoming(bounds)
+        self._times = (0, 0)
         self.curl = cast("Any", pycurl.Curl())  # it takes attributes
         self.curl.transfer = self
         self._set_up()
@@ -49,20 +50,27 @@ class Transfer:
         curl.setopt(pycurl.FOLLOWLOCATION, 0)
         curl.setopt(pycurl.SSLVERSION, pycurl.SSLVERSION_TLSv1_2)
         curl.setopt(pycurl.CAINFO, ca_bundle())
-        curl.setopt(pycurl.CONNECTTIMEOUT_MS, int(self.bounds.connect_timeout * 1000))
-        curl.setopt(pycurl.TIMEOUT_MS, int(self.bounds.timeout * 1000))
         curl.setopt(pycurl.MAXLIFETIME_CONN, _CONNECTION_LIFETIME)
         curl.setopt(pycurl.OPENSOCKETFUNCTION, self._open_socket)
-
-    def prepare(self, key: Key, request: requests.PreparedRequest) -> None:
-        """Take a request. Raises pycurl.error, TypeError or ValueError when libcurl does not take it."""
-        self.key = key
-        self.request = request
-        self.refused = self.dialled = False
-        self.incoming = Incoming(self.bounds)
-        curl = self.curl
         curl.setopt(pycurl.HEADERFUNCTION, self.incoming.header)
         curl.setopt(pycurl.WRITEFUNCTION, self.incoming.write)
+        curl.setopt(pycurl.RESOLVER_START_FUNCTION, self._may_resolve)
+
+    def prepare(self, outgoing: Outgoing, answer: Answer) -> None:
+        """Take a request. Raises pycurl.error, TypeError or ValueError when libcurl does not take it.
+
+        `answer`: the addresses that its host name may be dialled at.
+        """
+        self.outgoing = outgoing
+        self.refused = self.dialled = False
+        self.incoming.begin()
+        self._set_request(outgoing.request)
+        self._set_time()
+        if answer is not NOTHING_TO_RESOLVE:
+            self.curl.setopt(pycurl.RESOLVE, [resolve_entry(outgoing.destination, answer)])
+
+    def _set_request(self, request: requests.PreparedRequest) -> None:
+        curl = self.curl
         curl.setopt(pycurl.URL, request.url)
         if request.body is None:
             curl.setopt(pycurl.HTTPGET, 1)
@@ -73,14 +81,26 @@ class Transfer:
         lines = [f"{name}: {value}" for name, value in request.headers.items() if name != "Content-Length"]
         curl.setopt(pycurl.HTTPHEADER, [*lines, "Expect:"])
 
+    def _set_time(self) -> None:
+        """Give libcurl what the look-up of the name has left."""
+        now = time.monotonic()
+        times = (
+            _milliseconds(self.outgoing.connect_until - now),
+            _milliseconds(self.outgoing.until - now),
+        )
+        if times != self._times:  # most are equal
+            self._times = times
+            self.curl.setopt(pycurl.CONNECTTIMEOUT_MS, times[0])
+            self.curl.setopt(pycurl.TIMEOUT_MS, times[1])
+
+    def _may_resolve(self) -> int:
+        """Tell libcurl whether it may resolve a host itself: only one written as an address."""
+        return 0 if self.outgoing.destination.is_address else 1
+
     def _open_socket(self, purpose: int, address: Any) -> Any:
         """Open a socket to an address that the policy permits: called at each dial, after any resolution."""
         family, kind, protocol, where = address
-        try:
-            permitted = self.bounds.policy.permits(ipaddress.ip_address(where[0].partition("%")[0]))
-        except ValueError:
-            permitted = False
-        if not permitted:
+        if not is_permitted(where[0], self.bounds.policy):
             self.refused = True
             return pycurl.SOCKET_BAD
         self.dialled = True
@@ -88,20 +108,27 @@ class Transfer:
 
     def result(self, code: int | None) -> requests.Response | SendError:
         """Return the response, or the error that took its place; `code`: libcurl's, None for success."""
-        if code is not None and not (self.incoming.truncated and code == pycurl.E_WRITE_ERROR):
-            return failure(self._kind(code), self.request)
+        request = self.outgoing.request
         status = self.curl.getinfo(pycurl.RESPONSE_CODE)
+        if kind := self._failed(code, status):
+            return failure(kind, request)
+        return self.incoming.response(request, status, self.curl.getinfo(pycurl.TOTAL_TIME))
+
+    def _failed(self, code: int | None, status: int) -> str:
+        """Return the kind of error, or an empty string for a response."""
+        if self.incoming.flooded:
+            return "bad_response"
+        if code is not None and not (self.incoming.truncated and code == pycurl.E_WRITE_ERROR):
+            refused = self.refused and not self.dialled and code != pycurl.E_OPERATION_TIMEDOUT
+            return "refused_address" if refused else kind_of(code)
         # libcurl takes an end of the connection inside the headers for a complete response.
         if not self.incoming.headers_complete:
-            return failure("reset", self.request)
-        if not 200 <= status <= 599:
-            return failure("bad_response", self.request)
-        return self.incoming.response(self.request, status, self.curl.getinfo(pycurl.TOTAL_TIME))
+            return "reset"
+        return "" if 200 <= status <= 599 else "bad_response"
 
-    def _kind(self, code: int) -> str:
-        if self.refused and not self.dialled and code != pycurl.E_OPERATION_TIMEDOUT:
-            return "refused_address"
-        return kind_of(code)
+
+def _milliseconds(seconds: float) -> int:
+    return max(math.ceil(seconds * 1000), 1)  # 0 would be no limit at all
 
 
 class _Lent(socket.socket):
