@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from ..addresses import AddressPolicy, configured_policy
 from ..conf import settings
+from ..egress import EgressProxy
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +26,8 @@ class Bounds:
     """Requests in flight at once."""
     ca_bundle: str | None = None
     """Path of a PEM file with authorities that are trusted beside the public ones."""
+    proxy: EgressProxy | None = None
+    """Through which every request leaves; None: none is used, whatever the environment says."""
 
     @classmethod
     def configured(cls) -> Bounds:
@@ -36,4 +39,5 @@ class Bounds:
             headers_limit=settings.RESPONSE_HEADERS_LIMIT,
             concurrency=settings.CONCURRENCY,
             ca_bundle=None if settings.CA_BUNDLE is None else str(settings.CA_BUNDLE),
+            proxy=None if settings.EGRESS_PROXY is None else EgressProxy.parse(settings.EGRESS_PROXY),
         )

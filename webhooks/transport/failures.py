@@ -12,6 +12,7 @@ from ..exceptions import SendError, SendTimeout
 _TLS_ERRORS = frozenset((35, 51, 53, 54, 58, 59, 60, 64, 66, 77, 80, 82, 83, 90, 91, 98))
 _KINDS: Mapping[int, str] = {
     pycurl.E_COULDNT_RESOLVE_HOST: "dns",
+    pycurl.E_ABORTED_BY_CALLBACK: "dns",  # libcurl would have looked the name up itself
     pycurl.E_COULDNT_CONNECT: "connect",
     pycurl.E_OPERATION_TIMEDOUT: "timeout",
     pycurl.E_PARTIAL_FILE: "reset",
@@ -24,6 +25,9 @@ _KINDS: Mapping[int, str] = {
 _MESSAGES = {
     "dns": "The host name could not be resolved.",
     "refused_address": "The host name leads to an address that is not public.",
+    "refused_port": "Webhooks are not sent to this port.",
+    "bad_url": "Webhooks are not sent to URLs of this kind.",
+    "egress_proxy": "The egress proxy could not be reached.",
     "connect": "No connection could be opened.",
     "timeout": "The receiver did not answer in time.",
     "reset": "The connection was closed before the response was complete.",

@@ -17,28 +17,47 @@ class BoundedResponse(requests.Response):
     truncated: bool = False
 
 
+# What an attempt may bring of header lines, 1xx and trailers included: more is a flood that would keep the
+# thread from everybody else's requests.
+MAX_HEADER_LINES = 1000
+MAX_HEADER_BYTES = 256 * 1024
+
+
 class Incoming:
     """One response as it arrives: libcurl hands over each header line and each piece of the body."""
 
     def __init__(self, bounds: Bounds) -> None:
         self.bounds = bounds
-        self.headers: list[str] = []
-        self.headers_size = 0
+        self.begin()
+
+    def begin(self) -> None:
+        """Be ready for a new response."""
+        self.headers: list[bytes] = []
         self.headers_complete = False
         self.body = bytearray()
         self.truncated = False
+        self.flooded = False
+        self._headers_room = self.bounds.headers_limit
+        self._lines_left = MAX_HEADER_LINES
+        self._bytes_left = MAX_HEADER_BYTES
 
-    def header(self, line: bytes) -> None:
+    def header(self, line: bytes) -> int | None:
+        self._lines_left -= 1
+        self._bytes_left -= len(line)
+        if self._lines_left < 0 or self._bytes_left < 0:
+            self.flooded = True
+            return 0  # fewer than were offered: libcurl ends the transfer
         if line.startswith(b"HTTP/"):  # again after a 1xx
-            self.headers = [line.decode("latin-1").strip()]
-            self.headers_size = 0
+            self.headers = [line[: self.bounds.headers_limit]]
+            self._headers_room = self.bounds.headers_limit
             self.headers_complete = False
         elif line in (b"\r\n", b"\n"):
             self.headers_complete = True
-        elif not self.headers_complete:  # else a trailer, which nobody asked for
-            self.headers_size += len(line)
-            if self.headers_size <= self.bounds.headers_limit:
-                self.headers.append(line.decode("latin-1").strip())
+        # A trailer is left out, nobody asked for it; so is a line that does not fit, while later ones may.
+        elif not self.headers_complete and len(line) <= self._headers_room:
+            self._headers_room -= len(line)
+            self.headers.append(line)
+        return None
 
     def write(self, chunk: bytes) -> int | None:
         room = self.bounds.body_limit - len(self.body)
@@ -53,7 +72,7 @@ class Incoming:
         """Return what arrived. `seconds`: how long the request took."""
         response = BoundedResponse()
         response.status_code = status
-        response.reason = self.headers[0].partition(" ")[2].partition(" ")[2]
+        response.reason = _text(self.headers[0]).partition(" ")[2].partition(" ")[2]
         response.headers = _parsed(self.headers[1:])
         response._content = bytes(self.body)
         response.truncated = self.truncated
@@ -63,12 +82,17 @@ class Incoming:
         return response
 
 
-def _parsed(lines: Iterable[str]) -> CaseInsensitiveDict[str]:
+def _text(line: bytes) -> str:
+    return line.decode("latin-1").strip()
+
+
+def _parsed(lines: Iterable[bytes]) -> CaseInsensitiveDict[str]:
     """Return header lines by name; the values of a repeated name are joined (RFC 9110 5.3)."""
-    headers: CaseInsensitiveDict[str] = CaseInsensitiveDict()
+    found: dict[str, tuple[str, str]] = {}
     for line in lines:
-        name, colon, value = line.partition(":")
+        name, colon, value = _text(line).partition(":")
         if colon:
+            known = found.get(name.lower())
             value = value.strip()
-            headers[name] = f"{headers[name]}, {value}" if name in headers else value
-    return headers
+            found[name.lower()] = (known[0], f"{known[1]}, {value}") if known else (name, value)
+    return CaseInsensitiveDict(found.values())
