@@ -1,0 +1,413 @@
+"""The egress proxy: a real one on a socket, real receivers behind it, and its faults."""
+
+import logging
+import socket
+import threading
+import time
+from contextlib import contextmanager
+from urllib.parse import quote
+
+import pytest
+import requests
+
+from tests.certificates import Authority, tls_server
+from tests.factories import make_webhook, make_workspace
+from tests.proxies import proxying
+from webhooks.addresses import AddressPolicy
+from webhooks.egress import EgressProxy
+from webhooks.engine import drain
+from webhooks.events import emit
+from webhooks.exceptions import SendError
+from webhooks.models import Attempt
+from webhooks.transport import Bounds, CurlAdapter
+from webhooks.transport.names import Answer
+from webhooks.transport.outgoing import outgoing_of
+from webhooks.transport.transfer import Transfer
+
+PUBLIC, ANOTHER = "93.184.216.34", "93.184.216.35"
+CLOSED = b""
+EVERYTHING = AddressPolicy.parse(["0.0.0.0/0", "::/0"])
+
+
+def rows(*addresses):
+    """What `socket.getaddrinfo` answers."""
+    return [
+        (socket.AF_INET6 if ":" in one else socket.AF_INET, socket.SOCK_STREAM, 6, "", (one, 0))
+        for one in addresses
+    ]
+
+
+def names(**answers):
+    """Return a look-up that knows these names, a dot written as an underscore; addresses are themselves."""
+    known = {name.replace("_", "."): addresses for name, addresses in answers.items()}
+    asked = []
+
+    def look_up(host, port, **options):
+        asked.append(host)
+        if host[0].isdigit() or ":" in host:
+            return rows(host)
+        if host not in known:
+            raise socket.gaierror(socket.EAI_NONAME, "unknown")
+        return rows(*known[host])
+
+    look_up.asked = asked
+    return look_up
+
+
+@contextmanager
+def through(proxy, look_up=None, *, url=None, **changes):
+    """Yield an adapter whose egress proxy is `proxy`, or the one of `url`."""
+    values = {
+        "policy": AddressPolicy(),
+        "connect_timeout": 1.5,
+        "timeout": 2,
+        "body_limit": 1000,
+        "headers_limit": 8192,
+        "concurrency": 8,
+        "proxy": EgressProxy.parse(url or f"http://127.0.0.1:{proxy.port}"),
+    }
+    adapter = CurlAdapter(Bounds(**{**values, **changes}), look_up=look_up or names(hook_example=[PUBLIC]))
+    try:
+        yield adapter
+    finally:
+        adapter.close()
+
+
+def request(url="http://hook.example/path", **headers):
+    headers = {"X-Signature": "5ig", **headers}
+    return requests.Request("POST", url, data=b"the body", headers=headers).prepare()
+
+
+def fault(adapter, url="http://hook.example/path"):
+    with pytest.raises(SendError) as caught:
+        adapter.send(request(url))
+    return caught.value.kind, str(caught.value)
+
+
+def test_plain_http_leaves_in_a_tunnel_to_the_address_that_was_checked(receiver):
+    with (
+        proxying({f"{PUBLIC}:80": receiver.server.server_port}) as proxy,
+        through(proxy) as adapter,
+    ):
+        response = adapter.send(request())
+        assert (response.status_code, response.content) == (200, b"ok")
+        assert "X-Of-Proxy" not in response.headers
+        assert proxy.asked == [f"CONNECT {PUBLIC}:80 HTTP/1.1"]
+        assert receiver.requests[0].headers["Host"] == "hook.example"
+        assert receiver.requests[0].body == b"the body"
+
+
+def test_the_proxy_reads_nothing_of_the_request(receiver):
+    with (
+        proxying({f"{PUBLIC}:8080": receiver.server.server_port}) as proxy,
+        through(proxy) as adapter,
+    ):
+        adapter.send(request("http://hook.example:8080/path"))
+        said = "".join(proxy.heads)
+        assert said.startswith(f"CONNECT {PUBLIC}:8080 HTTP/1.1\r\n")
+        assert not any(word in said for word in ("5ig", "X-Signature", "body", "/path"))
+
+
+def test_https_leaves_in_a_tunnel_with_the_name_in_sni_and_host(tmp_path):
+    authority = Authority(tmp_path)
+    with (
+        tls_server(authority.issue("hook.example")) as server,
+        proxying({f"{PUBLIC}:443": server.port}) as proxy,
+        through(proxy, ca_bundle=str(authority.bundle)) as adapter,
+    ):
+        for _ in range(2):
+            assert adapter.send(request("https://hook.example/path")).status_code == 200
+        assert server.names == ["hook.example"]
+        assert b"Host: hook.example" in server.requests[0].split(b"\r\n")
+        assert proxy.asked == [f"CONNECT {PUBLIC}:443 HTTP/1.1"]  # the tunnel is kept
+
+
+def test_a_certificate_for_another_name_is_the_receivers_fault(tmp_path):
+    authority = Authority(tmp_path)
+    with (
+        tls_server(authority.issue("other.example")) as server,
+        proxying({f"{PUBLIC}:443": server.port}) as proxy,
+        through(proxy, ca_bundle=str(authority.bundle)) as adapter,
+    ):
+        kind, sentence = fault(adapter, "https://hook.example/")
+        assert kind == "tls"
+        assert "another host name" in sentence
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://169.254.169.254/",
+        "http://10.0.0.1/",
+        "http://127.0.0.1/",
+        "http://[64:ff9b::a9fe:a9fe]/",
+        "http://[::1]/",
+        "http://inside.example/",
+        "https://inside.example/",
+    ],
+)
+def test_the_proxy_is_never_asked_for_an_address_that_is_refused(url):
+    look_up = names(inside_example=["10.0.0.1", "169.254.169.254", "::1"])
+    with proxying() as proxy, through(proxy, look_up) as adapter:
+        kind, sentence = fault(adapter, url)
+        assert kind == "refused_address"
+        assert not any(part in sentence for part in ("10.", "127.", "169.", "::"))
+        assert proxy.heads == []
+
+
+def test_of_several_addresses_only_the_permitted_ones_are_asked_for(receiver):
+    look_up = names(hook_example=["10.0.0.1", PUBLIC])
+    with (
+        proxying({f"{PUBLIC}:80": receiver.server.server_port, "10.0.0.1:80": 9}) as proxy,
+        through(proxy, look_up) as adapter,
+    ):
+        assert adapter.send(request()).status_code == 200
+        assert proxy.asked == [f"CONNECT {PUBLIC}:80 HTTP/1.1"]
+
+
+@pytest.mark.parametrize("status", [502, 503, 504])
+def test_an_address_that_the_proxy_does_not_reach_is_followed_by_the_next_in_the_same_attempt(
+    receiver, status
+):
+    look_up = names(hook_example=["2606:4700::1", ANOTHER, PUBLIC])
+    no = f"HTTP/1.1 {status} No\r\nContent-Length: 0\r\n\r\n".encode()
+    with (
+        proxying(
+            {f"{PUBLIC}:80": receiver.server.server_port},
+            answers={"[2606:4700::1]:80": no, f"{ANOTHER}:80": no},
+        ) as proxy,
+        through(proxy, look_up) as adapter,
+    ):
+        assert adapter.send(request()).status_code == 200
+        assert [line.split()[1] for line in proxy.asked] == [
+            "[2606:4700::1]:80",
+            f"{ANOTHER}:80",
+            f"{PUBLIC}:80",
+        ]
+        assert len(receiver.requests) == 1
+        assert receiver.requests[0].body == b"the body"
+
+
+def test_a_receiver_that_the_proxy_does_not_reach_is_the_receivers_fault():
+    with proxying() as proxy, through(proxy, names(hook_example=[PUBLIC, ANOTHER])) as adapter:
+        assert fault(adapter)[0] == "connect"
+        assert len(proxy.asked) == 2
+
+
+def test_no_other_address_is_tried_when_the_time_is_over():
+    look_up = names(hook_example=[PUBLIC, ANOTHER])
+    with (
+        proxying(answers={f"{PUBLIC}:80": None, f"{ANOTHER}:80": CLOSED}) as proxy,
+        through(proxy, look_up) as adapter,
+    ):
+        started = time.monotonic()
+        assert fault(adapter)[0] == "timeout"
+        assert time.monotonic() - started < 1.5 + 0.2
+        assert len(proxy.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (b"HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n", "(403)"),
+        (b"HTTP/1.1 407 No\r\nProxy-Authenticate: Basic realm=x\r\nContent-Length: 0\r\n\r\n", "(407)"),
+        (b"HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n", "(500)"),
+        (CLOSED, "could not be reached"),
+        (b"not http at all\r\n\r\n", "could not be reached"),
+    ],
+)
+def test_a_proxy_that_refuses_is_our_fault_and_asked_once(answer, words):
+    look_up = names(hook_example=[PUBLIC, ANOTHER])
+    with proxying(answers={f"{PUBLIC}:80": answer}) as proxy, through(proxy, look_up) as adapter:
+        kind, sentence = fault(adapter)
+        assert kind == "egress_proxy"
+        assert words in sentence
+        assert len(proxy.asked) == 1
+
+
+def test_a_proxy_that_is_not_there_is_our_fault():
+    with proxying() as proxy:
+        port = proxy.port
+    with through(None, url=f"http://127.0.0.1:{port}") as adapter:
+        assert fault(adapter)[0] == "egress_proxy"
+
+
+def test_a_proxy_whose_name_does_not_resolve_is_our_fault():
+    with through(None, url="http://proxy.example:3128") as adapter:
+        assert fault(adapter)[0] == "egress_proxy"
+
+
+def test_a_proxy_whose_name_never_resolves_is_our_fault():
+    def look_up(host, port, **options):
+        time.sleep(3 if host == "proxy.example" else 0)
+        return rows(PUBLIC)
+
+    with through(None, look_up, url="http://proxy.example:3128") as adapter:
+        started = time.monotonic()
+        assert fault(adapter)[0] == "egress_proxy"
+        assert time.monotonic() - started < 1.5 + 0.2
+
+
+def test_a_receivers_name_that_never_resolves_is_the_receivers_fault():
+    def look_up(host, port, **options):
+        time.sleep(0 if host == "proxy.example" else 3)
+        return rows("127.0.0.1")
+
+    with through(None, look_up, url="http://proxy.example:3128") as adapter:
+        assert fault(adapter)[0] == "timeout"
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"), [(CLOSED, "reset"), (None, "timeout"), (b"not http at all\r\n\r\n", "bad_response")]
+)
+def test_what_happens_behind_a_standing_tunnel_is_the_receivers_fault(answer, kind):
+    with (
+        answering_once(answer) as port,
+        proxying({f"{PUBLIC}:80": port}) as proxy,
+        through(proxy, timeout=1) as adapter,
+    ):
+        assert fault(adapter)[0] == kind
+        assert len(proxy.asked) == 1
+
+
+@contextmanager
+def answering_once(answer):
+    """Yield the port of a receiver that reads one request, answers and closes; None: it does neither."""
+    done = threading.Event()
+
+    def serve():
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(65536)
+            if answer is None:
+                done.wait(10)
+            else:
+                connection.sendall(answer)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield listener.getsockname()[1]
+        done.set()
+        thread.join()
+
+
+def test_a_proxy_by_name_is_found_by_a_look_up_of_our_own(receiver):
+    look_up = names(hook_example=[PUBLIC], proxy_example=["127.0.0.1"])
+    with proxying({f"{PUBLIC}:80": receiver.server.server_port}) as proxy:
+        url = f"http://proxy.example:{proxy.port}"
+        with through(None, look_up, url=url) as adapter:
+            for _ in range(3):
+                assert adapter.send(request()).status_code == 200
+        assert sorted(look_up.asked) == ["hook.example", "proxy.example"]
+
+
+def test_the_proxys_own_name_as_a_callback_is_checked_like_any_other():
+    look_up = names(proxy_example=["127.0.0.1"])
+    with proxying() as proxy:
+        url = f"http://proxy.example:{proxy.port}"
+        with through(None, look_up, url=url) as adapter:
+            assert fault(adapter, url)[0] == "refused_address"
+        assert proxy.heads == []
+
+
+def test_nothing_but_the_proxy_is_dialled_whatever_the_environment_says(receiver, monkeypatch):
+    url = f"http://127.0.0.1:{receiver.server.server_port}/"
+    authority = f"127.0.0.1:{receiver.server.server_port}"
+    with proxying({authority: receiver.server.server_port}) as proxy, proxying() as other:
+        for name in ("no_proxy", "NO_PROXY"):
+            monkeypatch.setenv(name, "*")
+        for name in ("http_proxy", "https_proxy", "all_proxy", "HTTPS_PROXY", "ALL_PROXY"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{other.port}")
+        with through(proxy, policy=AddressPolicy.parse(["127.0.0.0/8"])) as adapter:
+            assert adapter.send(request(url)).status_code == 200
+        assert proxy.asked == [f"CONNECT {authority} HTTP/1.1"]
+        assert other.heads == []
+
+
+def test_the_guard_admits_no_address_but_the_proxys():
+    look_up = names(hook_example=[PUBLIC], proxy_example=["127.0.0.1"])
+    with through(None, look_up, url="http://proxy.example:3128", policy=EVERYTHING) as adapter:
+        transfer = Transfer(adapter.bounds)
+        transfer.prepare(outgoing_of(1, request(), adapter.bounds), Answer((PUBLIC,), gateway=("127.0.0.1",)))
+        assert transfer._may_dial("127.0.0.1", 3128)
+        assert not transfer._may_dial("127.0.0.1", 80)
+        assert not transfer._may_dial("127.0.0.2", 3128)
+        assert not transfer._may_dial(PUBLIC, 80)
+        transfer.curl.close()
+
+
+@pytest.mark.parametrize("password", ["hunter2", "h:u/n@t#e%r", "пароль"])
+def test_the_proxys_password_reaches_the_proxy_and_nobody_else(receiver, password, caplog):
+    with (
+        caplog.at_level(logging.DEBUG),
+        proxying({f"{PUBLIC}:80": receiver.server.server_port}, credentials=f"ann:{password}") as proxy,
+    ):
+        url = f"http://ann:{quote(password, safe='')}@127.0.0.1:{proxy.port}"
+        with through(None, url=url) as adapter:
+            response = adapter.send(request())
+            assert response.status_code == 200
+            assert password not in repr(adapter.bounds)
+            assert "roxy" not in str(dict(response.request.headers))
+        assert len(proxy.heads) == 1
+        assert b"roxy" not in bytes(proxy.tunnelled)
+        assert "Proxy-Authorization" not in receiver.requests[0].headers
+    assert password not in caplog.text
+
+
+def test_a_wrong_password_is_our_fault_and_named_nowhere():
+    with proxying({f"{PUBLIC}:80": 9}, credentials="ann:right") as proxy:
+        with through(None, url=f"http://ann:hunter2@127.0.0.1:{proxy.port}") as adapter:
+            kind, sentence = fault(adapter)
+        assert kind == "egress_proxy"
+        assert "(407)" in sentence
+        assert "hunter2" not in sentence
+
+
+def test_a_custom_header_named_like_the_proxys_does_not_reach_the_proxy(receiver):
+    with proxying({f"{PUBLIC}:80": receiver.server.server_port}) as proxy, through(proxy) as adapter:
+        adapter.send(request(**{"Proxy-Authorization": "of the receiver"}))
+        assert "of the receiver" not in "".join(proxy.heads)
+
+
+def test_the_policy_of_ports_and_schemes_holds_behind_the_proxy():
+    policy = AddressPolicy.parse(ports=[443], https_only=True)
+    with proxying() as proxy, through(proxy, policy=policy) as adapter:
+        assert fault(adapter, "https://hook.example:22/")[0] == "refused_port"
+        assert fault(adapter, "http://hook.example:443/")[0] == "bad_url"
+        assert proxy.heads == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_drain_uses_the_configured_proxy_and_records_its_faults_as_ours(settings):
+    workspace = make_workspace()
+    make_webhook(workspace, callback_url=f"http://{PUBLIC}/hook")
+    answers = {f"{PUBLIC}:80": b"HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n"}
+    with proxying(answers=answers) as proxy:
+        settings.WEBHOOKS = {
+            **settings.WEBHOOKS,
+            "EGRESS_PROXY": f"http://ann:hunter2@127.0.0.1:{proxy.port}",
+        }
+        emit("order.created", workspace=workspace, data={})
+        drain(linger=0)
+        assert len(proxy.heads) == 1
+    attempt = Attempt.objects.get()
+    assert (attempt.outcome, attempt.error_kind) == ("transient", "egress_proxy")
+    assert "hunter2" not in str(vars(attempt))
+
+
+@pytest.mark.parametrize(
+    ("url", "host", "port", "username", "password"),
+    [
+        ("http://proxy.example:3128", "proxy.example", 3128, "", ""),
+        ("http://Proxy.Example.:3128/", "proxy.example", 3128, "", ""),
+        ("http://ann:p%40%3As@proxy.example:3128", "proxy.example", 3128, "ann", "p@:s"),
+        ("http://[FD00::1]:3128", "[fd00::1]", 3128, "", ""),
+        ("http://10.1:3128", "10.0.0.1", 3128, "", ""),
+    ],
+)
+def test_the_proxys_url_is_read(url, host, port, username, password):
+    proxy = EgressProxy.parse(url)
+    assert (proxy.host, proxy.port, proxy.username, proxy.password) == (host, port, username, password)
+    assert "p@:s" not in repr(proxy)
+    assert {proxy: 1}[EgressProxy.parse(url)] == 1
