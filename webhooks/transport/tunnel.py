@@ -5,6 +5,7 @@ Behind a proxy the socket guard sees only the proxy, and without a tunnel the pr
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -31,7 +32,7 @@ class Gateway:
         self._look_up = look_up
         self._lock = threading.Lock()
         self._addresses: tuple[str, ...] = () if proxy.address is None else (proxy.host,)
-        self._kept_until = 0.0
+        self._kept_until = math.inf if self._addresses else 0.0
 
     @property
     def is_known(self) -> bool:
@@ -42,8 +43,6 @@ class Gateway:
 
         A name that has resolved before keeps its addresses while it does not.
         """
-        if self._proxy.address is not None:
-            return self._addresses
         with self._lock:
             if time.monotonic() >= self._kept_until:
                 self._addresses = self._found() or self._addresses
