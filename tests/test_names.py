@@ -38,7 +38,7 @@ def test_a_urls_destination(url, expected):
     "url", ["", "example.com", "http://", "ftp://example.com/", "http://a:b/", "http://1.2.3.999/"]
 )
 def test_a_url_that_leads_nowhere(url):
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError, match=r"."):
         destination_of(url)
 
 
