@@ -2,32 +2,15 @@
 
 import gzip
 import ipaddress
-import socket
 import threading
-import time
-from contextlib import contextmanager, suppress
 
 import pytest
-import requests
 
 from webhooks.addresses import AddressPolicy
 from webhooks.exceptions import SendError, SendTimeout
-from webhooks.transport import Bounds, CurlAdapter
+from webhooks.transport import CurlAdapter
 
-LOOPBACK = AddressPolicy.parse(["127.0.0.0/8"])
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-
-
-def bounds(**changes):
-    values = {
-        "policy": LOOPBACK,
-        "connect_timeout": 1,
-        "timeout": 1.5,
-        "body_limit": 1000,
-        "headers_limit": 8192,
-        "concurrency": 64,
-    }
-    return Bounds(**{**values, **changes})
+from .sockets import OK, bounds, drip, keep_alive, once, request, serving, silent
 
 
 @pytest.fixture
@@ -35,101 +18,6 @@ def adapter():
     adapter = CurlAdapter(bounds())
     yield adapter
     adapter.close()
-
-
-def request(url, body=b"{}", method="POST", **headers):
-    return requests.Request(method, url, data=body, headers=headers).prepare()
-
-
-class SocketServer:
-    """A TCP server on loopback whose every connection is handled by `behave(connection)`."""
-
-    def __init__(self, behave):
-        self.behave = behave
-        self.connections = 0
-        self.received = []
-        self.listener = socket.create_server(("127.0.0.1", 0), backlog=512)
-        self.port = self.listener.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}/"
-        self.open = []
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self):
-        while True:
-            try:
-                connection, _ = self.listener.accept()
-            except OSError:
-                return
-            self.connections += 1
-            self.open.append(connection)
-            threading.Thread(target=self._handle, args=(connection,), daemon=True).start()
-
-    def _handle(self, connection):
-        with suppress(OSError):
-            self.behave(connection, self)
-
-    def read_request(self, connection):
-        data = b""
-        while b"\r\n\r\n" not in data:
-            chunk = connection.recv(65536)
-            if not chunk:
-                raise OSError("closed")
-            data += chunk
-        head, _, body = data.partition(b"\r\n\r\n")
-        length = next(
-            (
-                int(v)
-                for k, _, v in (line.partition(b":") for line in head.split(b"\r\n"))
-                if k.lower() == b"content-length"
-            ),
-            0,
-        )
-        while len(body) < length:
-            body += connection.recv(65536)
-        self.received.append((head, body))
-        return head, body
-
-
-@contextmanager
-def serving(behave):
-    server = SocketServer(behave)
-    try:
-        yield server
-    finally:
-        server.listener.shutdown(socket.SHUT_RDWR)  # a close alone leaves a thread in accept() listening
-        server.listener.close()
-        for connection in server.open:
-            connection.close()
-
-
-def keep_alive(connection, server):
-    while True:
-        server.read_request(connection)
-        connection.sendall(OK)
-
-
-def once(answer):
-    def behave(connection, server):
-        server.read_request(connection)
-        connection.sendall(answer)
-        connection.close()
-
-    return behave
-
-
-def drip(first, byte):
-    def behave(connection, server):
-        server.read_request(connection)
-        connection.sendall(first)
-        while True:
-            connection.sendall(byte)
-            time.sleep(0.05)
-
-    return behave
-
-
-def silent(connection, server):
-    time.sleep(10)
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
