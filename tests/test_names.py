@@ -23,11 +23,11 @@ def rows(*addresses):
 @pytest.mark.parametrize(
     ("url", "expected"),
     [
-        ("https://Example.com/a?b", Destination("example.com", 443, False)),
-        ("http://example.com:8080?x=://y", Destination("example.com", 8080, False)),
-        ("http://127.0.0.1/", Destination("127.0.0.1", 80, True)),
-        ("http://2130706433/", Destination("2130706433", 80, True)),
-        ("https://[2606:2800::1]:444/", Destination("2606:2800::1", 444, True)),
+        ("https://Example.com/a?b", Destination("https", "example.com", 443, False)),
+        ("http://example.com:8080?x=://y", Destination("http", "example.com", 8080, False)),
+        ("http://127.0.0.1/", Destination("http", "127.0.0.1", 80, True)),
+        ("http://2130706433/", Destination("http", "2130706433", 80, True)),
+        ("https://[2606:2800::1]:444/", Destination("https", "2606:2800::1", 444, True)),
     ],
 )
 def test_a_urls_destination(url, expected):
@@ -59,5 +59,5 @@ def test_a_name_with_a_thousand_addresses_is_cut():
 
 def test_an_answer_in_the_form_that_libcurl_reads():
     answer = Answer(("[2606:2800::1]", "93.184.216.34"))
-    entry = resolve_entry(Destination("example.com", 443, False), answer)
+    entry = resolve_entry(Destination("https", "example.com", 443, False), answer)
     assert entry == "+example.com:443:[2606:2800::1],93.184.216.34"

@@ -21,7 +21,7 @@ _PORTS = {"https": 443, "http": 80}
 
 @dataclass(frozen=True)
 class Destination:
-    """The host and port that a URL names."""
+    """The scheme, host and port that a URL names."""
 
     scheme: str
     host: str
