@@ -7,6 +7,7 @@ from django.conf import settings as django_settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command
 from django.db import connection
+from django.views.debug import get_default_exception_reporter_filter
 from django_q.models import Schedule
 
 from webhooks import checks
@@ -195,3 +196,23 @@ def test_a_sweep_of_another_cluster_is_found_and_corrected(settings):
     assert ids(checks.check_sweep(databases=["default"])) == ["webhooks.W005"]
     call_command("migrate", verbosity=0)
     assert checks.check_sweep(databases=["default"]) == []
+
+
+@pytest.fixture
+def _fresh_filter():
+    """Django keeps the first filter that it made."""
+    get_default_exception_reporter_filter.cache_clear()
+    yield
+    get_default_exception_reporter_filter.cache_clear()
+
+
+@pytest.mark.usefixtures("_fresh_filter")
+def test_a_password_that_error_reports_would_show_is_found(settings):
+    settings.WEBHOOKS = {"EGRESS_PROXY": "http://ann:hunter2@proxy.example:3128"}
+    assert checks.check_error_reports() == []
+    settings.DEFAULT_EXCEPTION_REPORTER_FILTER = "django.views.debug.SafeExceptionReporterFilter"
+    get_default_exception_reporter_filter.cache_clear()
+    [warning] = checks.check_error_reports()
+    assert "hunter2" not in str(warning)
+    settings.WEBHOOKS = {"EGRESS_PROXY": "http://proxy.example:3128"}
+    assert checks.check_error_reports() == []

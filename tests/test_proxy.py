@@ -5,6 +5,7 @@ import socket
 import threading
 import time
 from contextlib import contextmanager
+from queue import SimpleQueue
 from urllib.parse import quote
 
 import pytest
@@ -19,10 +20,11 @@ from webhooks.engine import drain
 from webhooks.events import emit
 from webhooks.exceptions import SendError
 from webhooks.models import Attempt
-from webhooks.transport import Bounds, CurlAdapter
+from webhooks.transport import Bounds, CurlAdapter, tunnel
 from webhooks.transport.names import Answer
 from webhooks.transport.outgoing import outgoing_of
 from webhooks.transport.transfer import Transfer
+from webhooks.transport.tunnel import Gateway
 
 PUBLIC, ANOTHER = "93.184.216.34", "93.184.216.35"
 CLOSED = b""
@@ -300,6 +302,32 @@ def test_a_proxy_by_name_is_found_by_a_look_up_of_our_own(receiver):
             for _ in range(3):
                 assert adapter.send(request()).status_code == 200
         assert sorted(look_up.asked) == ["hook.example", "proxy.example"]
+
+
+def test_the_proxys_addresses_are_renewed_while_the_known_ones_serve(monkeypatch):
+    monkeypatch.setattr(tunnel, "KEPT", 0)
+    answers = SimpleQueue()
+
+    def look_up(host):
+        answer = answers.get(timeout=5)
+        if isinstance(answer, OSError):
+            raise answer
+        return answer
+
+    gateway = Gateway(EgressProxy.parse("http://proxy.example:3128"), look_up)
+    assert not gateway.is_known
+    answers.put(OSError("no answer"))
+    assert gateway.addresses() == ()
+    answers.put(rows("10.0.0.1"))
+    assert gateway.addresses() == ("10.0.0.1",)
+    assert gateway.addresses() == ("10.0.0.1",)  # while another look-up waits for its answer
+    answers.put(OSError("no answer"))
+    assert gateway.addresses() == ("10.0.0.1",)
+    answers.put(rows("10.0.0.2", "::1"))
+    until = time.monotonic() + 5
+    while gateway._addresses != ("10.0.0.2", "[::1]") and time.monotonic() < until:
+        time.sleep(0.005)
+    assert gateway._addresses == ("10.0.0.2", "[::1]")
 
 
 def test_the_proxys_own_name_as_a_callback_is_checked_like_any_other():

@@ -11,6 +11,8 @@ from django.conf import settings as django_settings
 from django.core import checks
 from django.core.exceptions import FieldDoesNotExist, ImproperlyConfigured
 from django.db import connections, router
+from django.views.debug import get_default_exception_reporter_filter
+from django.views.decorators.debug import sensitive_variables
 from django_q.conf import Conf
 from django_q.models import Schedule
 
@@ -22,7 +24,14 @@ Messages = list[checks.CheckMessage]
 
 
 def register() -> None:
-    for check in (check_settings, check_workspace_model, check_pool, check_cluster, check_database):
+    for check in (
+        check_settings,
+        check_workspace_model,
+        check_pool,
+        check_cluster,
+        check_database,
+        check_error_reports,
+    ):
         checks.register(check, "webhooks")
     checks.register(check_encryption_keys, "webhooks", deploy=True)
     checks.register(check_sweep, checks.Tags.database)
@@ -128,6 +137,24 @@ def check_database(**_: Any) -> Messages:
             )
         ]
     return []
+
+
+@sensitive_variables()
+def check_error_reports(**_: Any) -> Messages:
+    """Error reports show the settings, and Django does not know that this one may hold a password."""
+    proxy = settings.EGRESS_PROXY
+    if not isinstance(proxy, str) or "@" not in proxy:
+        return []
+    shown = get_default_exception_reporter_filter().get_safe_settings()["WEBHOOKS"]
+    if not isinstance(shown, dict) or shown.get("EGRESS_PROXY") != proxy:
+        return []
+    return [
+        checks.Warning(
+            "Django's error reports, on the page and by mail, show the password in WEBHOOKS['EGRESS_PROXY'].",
+            hint="Set DEFAULT_EXCEPTION_REPORTER_FILTER = 'webhooks.error_reports.ErrorReportFilter'.",
+            id="webhooks.W010",
+        )
+    ]
 
 
 def check_sweep(databases: Sequence[str] | None = None, **_: Any) -> Messages:

@@ -39,22 +39,26 @@ class Gateway:
         return bool(self._addresses)
 
     def addresses(self) -> tuple[str, ...]:
-        """Return the addresses, IPv6 in brackets, after a look-up if need be; none: the name does not resolve.
+        """Return the addresses, IPv6 in brackets, after a look-up if there are none yet; none: it failed.
 
-        A name that has resolved before keeps its addresses while it does not.
+        Addresses that are known serve until newer ones are: no receiver's request waits for the proxy's name.
         """
         with self._lock:
-            if time.monotonic() >= self._kept_until:
-                self._addresses = self._found() or self._addresses
-                self._kept_until = time.monotonic() + (KEPT if self._addresses else 0)
+            if not self._addresses:
+                self._refresh()
+            elif time.monotonic() >= self._kept_until:
+                self._kept_until = time.monotonic() + KEPT
+                threading.Thread(target=self._refresh, name="webhooks-resolver", daemon=True).start()
             return self._addresses
 
-    def _found(self) -> tuple[str, ...]:
+    def _refresh(self) -> None:
         try:
             rows = self._look_up(self._proxy.host)
-        except (OSError, UnicodeError):
-            return ()
-        return tuple(dict.fromkeys(in_brackets(str(row[4][0])) for row in rows))
+        except Exception:  # noqa: BLE001  whatever it was, the name did not resolve
+            return
+        if found := tuple(dict.fromkeys(in_brackets(str(row[4][0])) for row in rows)):
+            self._addresses = found
+            self._kept_until = time.monotonic() + KEPT
 
 
 @sensitive_variables()
