@@ -1,7 +1,6 @@
 """Whatever a receiver does: an attempt ends in time, stays small, and is judged right."""
 
 import gzip
-import multiprocessing
 import os
 import time
 from contextlib import closing
@@ -15,21 +14,24 @@ from webhooks.transport import CurlAdapter
 from webhooks.transport.incoming import MAX_HEADER_BYTES, MAX_HEADER_LINES
 
 from .sockets import (
+    CHUNKED,
+    CONTINUE,
+    FLOODS,
     OK,
+    SLOW,
     SocketServer,
     bounds,
-    drip,
     flood,
     keep_alive,
     once,
     prepared,
     request,
     serving,
+    serving_apart,
     silent,
+    trickles_a_handshake,
 )
 
-CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
-CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 END = b"Content-Length: 0\r\n\r\n"
 
 
@@ -46,37 +48,6 @@ def answered(adapter, answer):
             return adapter.send(request(server.url))
         except SendError as error:
             return error
-
-
-def reads_slowly(connection, server):
-    while not server.stopping.wait(0.05):
-        connection.recv(1)
-
-
-def answers_late(connection, server):
-    server.read_request(connection)
-    server.stopping.wait(30)
-
-
-def trickles_a_handshake(connection, server):
-    connection.recv(65536)
-    for byte in b"\x16\x03\x03\x40\x00" + b"\x02" * 1000:
-        connection.sendall(bytes([byte]))
-        server.stopping.wait(0.05)
-
-
-SLOW = {
-    "never-reads": silent,
-    "never-answers": answers_late,
-    "reads-slowly": reads_slowly,
-    "status-line": drip(b"HTTP/1.1 200 ", b"O"),
-    "header": drip(b"HTTP/1.1 200 OK\r\nX: ", b"a"),
-    "headers": drip(b"HTTP/1.1 200 OK\r\n", b"a: b\r\n"),
-    "body": drip(b"HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n", b"a"),
-    "chunks": drip(CHUNKED, b"1\r\na\r\n"),
-    "100-continue": drip(b"", CONTINUE),
-    "chunk-extension-flood": flood(CHUNKED + b"1;", b"x" * 1000),
-}
 
 
 @pytest.mark.parametrize("behave", SLOW.values(), ids=SLOW)
@@ -304,32 +275,10 @@ def test_a_body_that_is_not_utf_8_arrives_byte_by_byte(adapter):
     assert (response.reason, response.headers["X-A"]) == ("ÿþ", "é\x80")
 
 
-FLOODS = {
-    "100-continue": flood(b"", CONTINUE),
-    "headers": flood(b"HTTP/1.1 200 OK\r\n", b"a: b\r\n"),
-    "trailers": flood(CHUNKED + b"0\r\n", b"a: b\r\n"),
-    "one-byte-chunks": flood(CHUNKED, b"1\r\na\r\n"),
-    "chunk-extension": flood(CHUNKED + b"1;", b"x" * 1000),
-}
-
-
-def _serve(pipe, name):
-    server = SocketServer(FLOODS[name])
-    pipe.send(server.url)
-    pipe.recv()
-
-
 @pytest.mark.parametrize("name", FLOODS)
 def test_a_flood_does_not_hold_the_thread(name):
-    ours, theirs = multiprocessing.get_context("spawn").Pipe()
-    process = multiprocessing.get_context("spawn").Process(target=_serve, args=(theirs, name), daemon=True)
-    process.start()
-    try:
-        with closing(CurlAdapter(bounds(timeout=1, body_limit=65536))) as adapter:
-            assert longest_turn(adapter, [request(ours.recv())] * 5) < 0.1
-    finally:
-        process.kill()
-        process.join()
+    with serving_apart(name) as [url], closing(CurlAdapter(bounds(timeout=1, body_limit=65536))) as adapter:
+        assert longest_turn(adapter, [request(url)] * 5) < 0.1
 
 
 def longest_turn(adapter, messages):
