@@ -1,5 +1,6 @@
 """Real servers on real sockets that behave, or misbehave, for tests of the network's door."""
 
+import multiprocessing
 import socket
 import threading
 import time
@@ -172,6 +173,78 @@ def flood(first, piece):
 def silent(connection, server):
     """Never read, never answer."""
     server.stopping.wait(30)
+
+
+def answers_late(connection, server):
+    server.read_request(connection)
+    server.stopping.wait(30)
+
+
+def reads_slowly(connection, server):
+    while not server.stopping.wait(0.05):
+        connection.recv(1)
+
+
+def trickles_a_handshake(connection, server):
+    """Send a TLS record byte by byte."""
+    connection.recv(65536)
+    for byte in b"\x16\x03\x03\x40\x00" + b"\x02" * 1000:
+        connection.sendall(bytes([byte]))
+        server.stopping.wait(0.05)
+
+
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+# Receivers that keep a request until its time is over.
+SLOW = {
+    "never-reads": silent,
+    "never-answers": answers_late,
+    "reads-slowly": reads_slowly,
+    "status-line": drip(b"HTTP/1.1 200 ", b"O"),
+    "header": drip(b"HTTP/1.1 200 OK\r\nX: ", b"a"),
+    "headers": drip(b"HTTP/1.1 200 OK\r\n", b"a: b\r\n"),
+    "body": drip(b"HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n", b"a"),
+    "chunks": drip(CHUNKED, b"1\r\na\r\n"),
+    "100-continue": drip(b"", CONTINUE),
+    "chunk-extension-flood": flood(CHUNKED + b"1;", b"x" * 1000),
+}
+# Receivers that send without an end, as fast as they can.
+FLOODS = {
+    "100-continue-flood": flood(b"", CONTINUE),
+    "headers-flood": flood(b"HTTP/1.1 200 OK\r\n", b"a: b\r\n"),
+    "large-headers-flood": flood(b"HTTP/1.1 200 OK\r\n", b"a: " + b"b" * 65000 + b"\r\n"),
+    "trailers-flood": flood(CHUNKED + b"0\r\n", b"a: b\r\n"),
+    "body-flood": flood(CHUNKED, b"1000\r\n" + b"a" * 4096 + b"\r\n"),
+    "one-byte-chunks-flood": flood(CHUNKED, b"1\r\na\r\n"),
+    "chunk-extension-flood": SLOW["chunk-extension-flood"],
+}
+BEHAVIOURS = {
+    "keep-alive": keep_alive,
+    "stalled-tls": silent,
+    "trickled-tls": trickles_a_handshake,
+    **SLOW,
+    **FLOODS,
+}
+
+
+@contextmanager
+def serving_apart(*names):
+    """Run a server for each of the named behaviours, all in one process of their own; yield their URLs."""
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_serve, args=(theirs, names), daemon=True)
+    process.start()
+    try:
+        yield ours.recv()
+    finally:
+        process.kill()
+        process.join()
+
+
+def _serve(pipe, names):
+    servers = [SocketServer(BEHAVIOURS[name]) for name in names]
+    pipe.send([server.url for server in servers])
+    threading.Event().wait()
 
 
 def wait_until(condition, seconds=5):

@@ -7,6 +7,7 @@ from django.core.exceptions import ValidationError
 from django.urls import reverse
 from rest_framework.test import APIClient
 
+from tests.certificates import Authority, tls_server
 from tests.factories import make_user, make_webhook, make_workspace
 from webhooks.engine import drain
 from webhooks.events import emit
@@ -156,3 +157,22 @@ def test_an_allowed_host_allows_no_address(workspace, permit, receiver):
     drain(linger=0)
     assert Attempt.objects.get().error_kind == "refused_address"
     assert receiver.requests == []
+
+
+def test_a_drain_trusts_the_configured_bundle_and_records_why_it_trusts_nobody_else(
+    workspace, settings, tmp_path
+):
+    authority = Authority(tmp_path)
+    with tls_server(authority.issue()) as server:
+        make_webhook(workspace, callback_url=f"https://localhost:{server.port}/hook")
+        emit("order.created", workspace=workspace, data={})
+        drain(linger=0)
+        assert server.requests == []
+        settings.WEBHOOKS = {**settings.WEBHOOKS, "CA_BUNDLE": authority.bundle}
+        emit("order.created", workspace=workspace, data={})
+        drain(linger=0)
+        assert len(server.requests) == 1
+    refused, delivered = Attempt.objects.order_by("pk")
+    assert (refused.outcome, refused.error_kind, refused.status_code) == ("transient", "tls", None)
+    assert refused.error.startswith("The receiver's certificate is not trusted")
+    assert (delivered.outcome, delivered.status_code) == ("success", 200)

@@ -167,6 +167,17 @@ def test_of_several_addresses_only_the_permitted_ones_are_asked_for(receiver):
         assert proxy.asked == [f"CONNECT {PUBLIC}:80 HTTP/1.1"]
 
 
+def test_an_allowed_host_is_asked_for_wherever_it_leads(receiver):
+    policy = AddressPolicy.parse(hosts=["*.example"], denied=["10.0.0.1/32"])
+    look_up = names(hook_example=["10.0.0.1", "169.254.169.254", "10.0.0.2"])
+    with (
+        proxying({"10.0.0.2:80": receiver.server.server_port}) as proxy,
+        through(proxy, look_up, policy=policy) as adapter,
+    ):
+        assert adapter.send(request()).status_code == 200
+        assert proxy.asked == ["CONNECT 10.0.0.2:80 HTTP/1.1"]
+
+
 @pytest.mark.parametrize("status", [502, 503, 504])
 def test_an_address_that_the_proxy_does_not_reach_is_followed_by_the_next_in_the_same_attempt(
     receiver, status

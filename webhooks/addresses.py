@@ -13,6 +13,7 @@ from .exceptions import InvalidRequest
 from .hosts import IPAddress, IPNetwork, embedded_addresses, literal_address, normalised_host, plain_address
 
 __all__ = [
+    "DEFAULT_PORTS",
     "MAX_URL_LENGTH",
     "METADATA",
     "AddressPolicy",

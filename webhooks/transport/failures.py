@@ -24,7 +24,7 @@ _KINDS: Mapping[int, str] = {
 # libcurl's own texts name addresses; these do not.
 _MESSAGES = {
     "dns": "The host name could not be resolved.",
-    "refused_address": "The host name leads to an address that is not public.",
+    "refused_address": "The host name leads to an address that webhooks may not call.",
     "refused_port": "Webhooks are not sent to this port.",
     "bad_url": "Webhooks are not sent to URLs of this kind.",
     "egress_proxy": "The egress proxy could not be reached.",

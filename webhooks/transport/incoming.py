@@ -36,7 +36,7 @@ class Incoming:
         self.headers_complete = False
         self.body = bytearray()
         self.truncated = False
-        self.flooded = False
+        self.invalid = False
         self._headers_room = self.bounds.headers_limit
         self._lines_left = MAX_HEADER_LINES
         self._bytes_left = MAX_HEADER_BYTES
@@ -45,9 +45,10 @@ class Incoming:
         self._lines_left -= 1
         self._bytes_left -= len(line)
         if self._lines_left < 0 or self._bytes_left < 0:
-            self.flooded = True
-            return 0  # fewer than were offered: libcurl ends the transfer
-        if line.startswith(b"HTTP/"):  # again after a 1xx
+            return self._refuse()
+        if line.startswith(b"HTTP/") and not self.body:  # again after a 1xx; else it is a trailer
+            if line[9:12] == b"101":  # to a protocol that nobody asked for
+                return self._refuse()
             self.headers = [line[: self.bounds.headers_limit]]
             self._headers_room = self.bounds.headers_limit
             self.headers_complete = False
@@ -58,6 +59,11 @@ class Incoming:
             self._headers_room -= len(line)
             self.headers.append(line)
         return None
+
+    def _refuse(self) -> int:
+        """Have libcurl end the transfer: fewer bytes are taken than were offered."""
+        self.invalid = True
+        return 0
 
     def write(self, chunk: bytes) -> int | None:
         room = self.bounds.body_limit - len(self.body)

@@ -10,13 +10,12 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
-from ..addresses import AddressPolicy, literal_address
+from ..addresses import DEFAULT_PORTS, AddressPolicy, literal_address
 
 # A name with more addresses than this is dialled at the first of them.
 MAX_ADDRESSES = 32
 
 _ORIGIN = re.compile(r"[^:/?#]*://[^/?#]*")
-_PORTS = {"https": 443, "http": 80}
 
 
 @dataclass(frozen=True)
@@ -42,12 +41,12 @@ def destination_of(url: str) -> Destination:
 @lru_cache(maxsize=4096)
 def _destination(origin: str) -> Destination:
     parts = urlsplit(origin)
-    if not parts.hostname or parts.scheme not in _PORTS:
+    if not parts.hostname or parts.scheme not in DEFAULT_PORTS:
         raise ValueError("The URL names no host.")
     return Destination(
         scheme=parts.scheme,
         host=parts.hostname,
-        port=parts.port or _PORTS[parts.scheme],
+        port=parts.port or DEFAULT_PORTS[parts.scheme],
         is_address=literal_address(parts.hostname) is not None,
     )
 

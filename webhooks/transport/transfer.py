@@ -21,6 +21,8 @@ from .tunnel import fault_of, lead_to, receiver_was_not_reached, use_proxy
 
 # A connection is not kept longer than this, so that a change of the address policy takes effect; seconds.
 _CONNECTION_LIFETIME = 300
+# What is read at a time; bytes. Small, so that a receiver that floods holds the thread for no more than a moment.
+_BUFFER = 4096
 
 
 class Transfer:
@@ -52,7 +54,9 @@ class Transfer:
         use_proxy(curl, self.bounds.proxy)
         curl.setopt(pycurl.NETRC, pycurl.NETRC_IGNORED)
         curl.setopt(pycurl.FOLLOWLOCATION, 0)
+        curl.setopt(pycurl.USERAGENT, "")  # else pycurl names itself where a request does not
         curl.setopt(pycurl.SSLVERSION, pycurl.SSLVERSION_TLSv1_2)
+        curl.setopt(pycurl.BUFFERSIZE, _BUFFER)
         curl.setopt(pycurl.MAXLIFETIME_CONN, _CONNECTION_LIFETIME)
         curl.setopt(pycurl.OPENSOCKETFUNCTION, self._open_socket)
         curl.setopt(pycurl.HEADERFUNCTION, self.incoming.header)
@@ -156,7 +160,7 @@ class Transfer:
 
     def _failed(self, code: int | None, status: int) -> str:
         """Return the kind of error, or an empty string for a response."""
-        if self.incoming.flooded:
+        if self.incoming.invalid:
             return "bad_response"
         if code is not None and not (self.incoming.truncated and code == pycurl.E_WRITE_ERROR):
             refused = self.refused and not self.dialled and code != pycurl.E_OPERATION_TIMEDOUT
