@@ -305,6 +305,25 @@ def answering_once(answer):
         thread.join()
 
 
+def test_a_receiver_that_hangs_behind_a_kept_tunnel_is_the_one_that_did_not_answer(receiver):
+    done = threading.Event()
+
+    def answer(request):
+        if len(receiver.requests) == 2:
+            done.wait(10)
+        return 200, {}, b"ok"
+
+    receiver.answer = answer
+    with (
+        proxying({f"{PUBLIC}:80": receiver.server.server_port}) as proxy,
+        through(proxy, timeout=1) as adapter,
+    ):
+        assert adapter.send(request()).status_code == 200
+        assert fault(adapter) == ("timeout", "The receiver did not answer in time.")
+        assert len(proxy.asked) == 1
+    done.set()
+
+
 def test_a_proxy_by_name_is_found_by_a_look_up_of_our_own(receiver):
     look_up = names(hook_example=[PUBLIC], proxy_example=["127.0.0.1"])
     with proxying({f"{PUBLIC}:80": receiver.server.server_port}) as proxy:

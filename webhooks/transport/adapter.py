@@ -72,7 +72,8 @@ class CurlAdapter(BaseAdapter):
         """Send one request. Raises SendError, SendTimeout for a timeout.
 
         `timeout`: seconds in all, or (connect, in all), as far as they are closer than the adapter's.
-        Certificates are always verified, and no proxy is used, whatever the other arguments say.
+        Certificates are always verified, and no proxy but that of the bounds is used, whatever the other arguments
+        say.
         """
         bounded: Any = request
         if timeout is not None:

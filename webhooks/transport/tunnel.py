@@ -9,6 +9,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any
 
 import pycurl
@@ -48,7 +49,8 @@ class Gateway:
                 self._refresh()
             elif time.monotonic() >= self._kept_until:
                 self._kept_until = time.monotonic() + KEPT
-                threading.Thread(target=self._refresh, name="webhooks-resolver", daemon=True).start()
+                with suppress(RuntimeError):  # the system has no thread to give
+                    threading.Thread(target=self._refresh, name="webhooks-resolver", daemon=True).start()
             return self._addresses
 
     def _refresh(self) -> None:
@@ -98,11 +100,11 @@ def fault_of(code: int, connect_status: int, *, dialled: bool, reached: bool) ->
         return "connect", "The egress proxy could not open a connection to the receiver."
     if connect_status:
         return "egress_proxy", f"The egress proxy refused to let the request through ({connect_status})."
+    if not dialled and code not in (pycurl.E_COULDNT_RESOLVE_PROXY, pycurl.E_COULDNT_CONNECT):
+        return "", ""  # a tunnel that had been kept
     if reached and code == pycurl.E_OPERATION_TIMEDOUT:
         return "timeout", "The egress proxy did not get through to the receiver in time."
-    if dialled or code in (pycurl.E_COULDNT_RESOLVE_PROXY, pycurl.E_COULDNT_CONNECT):
-        return "egress_proxy", "The egress proxy could not be reached."
-    return "", ""  # a tunnel that had been kept
+    return "egress_proxy", "The egress proxy could not be reached."
 
 
 def receiver_was_not_reached(connect_status: int) -> bool:
