@@ -240,6 +240,7 @@ def test_posts_without_a_csrf_token_are_refused(owner):
         page("webhook_add"),
         page("webhook_secret", webhook.pk),
         page("webhook_secret_remove", webhook.pk),
+        page("webhook_resume", webhook.pk),
         page("delivery_redeliver", delivery.pk),
     ):
         assert browser.post(address).status_code == 403, address

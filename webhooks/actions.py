@@ -116,6 +116,16 @@ def activate(webhook: Webhook, *, by: Any) -> None:
         queue.wake_after_commit()
 
 
+def resume(webhook: Webhook, *, by: Any) -> None:
+    """End the webhook's pause: one delivery is tried now, and the others follow once it succeeds."""
+    with transaction.atomic(using=alias()):
+        paused = WebhookState.objects.using(alias()).filter(webhook=webhook, paused_until__gt=Now())
+        if paused.update(paused_until=Now()):
+            queue.unpark([webhook.pk])
+            queue.wake_after_commit()
+            _note([webhook], "Resumed.", by)
+
+
 def deactivate(webhook: Webhook, *, by: Any) -> None:
     """Send nothing to the webhook; what is owed waits until it is activated."""
     webhook.is_active = False

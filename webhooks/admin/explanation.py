@@ -4,24 +4,37 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from django.utils.timesince import timeuntil
 from django.utils.translation import gettext as _
 
 from ..models import Attempt, Delivery
+from ..standing import clock, paused_until, remaining
 
 
 def next_attempt(delivery: Delivery, now: datetime) -> str:
     """Return when a delivery is sent next, or why it is not; "–" for one that has ended."""
     if delivery.status != Delivery.Status.PENDING:
         return "–"
-    if delivery.due_at is None:
-        paused = delivery.webhook.is_active
-        return _("waiting: webhook is paused") if paused else _("waiting: webhook is inactive")
-    if delivery.claim is not None and delivery.due_at > now:
+    if delivery.claim is not None and delivery.due_at is not None and delivery.due_at > now:
         return _("being sent now")
-    if delivery.due_at <= now:
+    return waiting(delivery, now) or _due(delivery.due_at, now)
+
+
+def waiting(delivery: Delivery, now: datetime) -> str:
+    """Return why the webhook's state holds the delivery back; "" when it does not."""
+    webhook = delivery.webhook
+    if not webhook.is_active and webhook.deleted_at is None:
+        return _("waiting: webhook is inactive")
+    until = paused_until(webhook, now)
+    if until is None or (delivery.due_at is not None and delivery.due_at >= until):
+        return ""
+    return _("waiting: webhook is paused until %(time)s") % {"time": clock(until, now)}
+
+
+def _due(due_at: datetime | None, now: datetime) -> str:
+    # Parked for a webhook that is sent to again: the next sweep finds it.
+    if due_at is None or due_at <= now:
         return _("due now")
-    return _("in %(duration)s") % {"duration": timeuntil(delivery.due_at, now, depth=1)}
+    return _("in %(duration)s") % {"duration": remaining(due_at, now)}
 
 
 def reason(delivery: Delivery, latest: Attempt | None, now: datetime) -> str:
