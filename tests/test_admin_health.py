@@ -123,7 +123,7 @@ class TestBanner:
         webhook = make_webhook(workspace, is_active=False)
         make_state(webhook, disabled_at=timezone.now(), disabled_because=f"410 {SCRIPT}")
         body = text(client.get(page("webhook_change", webhook.pk)))
-        assert re.search(r"Disabled at [-0-9: ]+: 410 &lt;script&gt;", body)
+        assert re.search(r"Switched off at [-0-9: ]+: 410 &lt;script&gt;", body)
         assert "check “Status” and save" in body
         assert "Try now" not in body
 

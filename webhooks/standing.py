@@ -144,7 +144,7 @@ def _disabled(state: WebhookState, since: datetime, now: datetime) -> Standing:
     because = state.disabled_because or _("It went on failing.")
     return Standing(
         Kind.DISABLED,
-        _("Disabled at %(time)s: %(because)s") % {"time": clock(since, now), "because": because},
+        _("Switched off at %(time)s: %(because)s") % {"time": clock(since, now), "because": because},
         _("Nothing is sent, and what is owed waits. When the receiver is ready, check “Status” and save."),
     )
 
