@@ -91,6 +91,20 @@ class TestList:
         with django_assert_num_queries(len(one)):
             client.get(page(name))
 
+    def test_nor_do_they_on_an_events_page(
+        self, client, owner, workspace, django_assert_num_queries, django_assert_max_num_queries
+    ):
+        event = make_delivery(make_paused(workspace), status="pending").event
+        client.get(page("event_change", event.pk))
+        with django_assert_max_num_queries(20) as one:
+            client.get(page("event_change", event.pk))
+        for number in range(5):
+            webhook = make_paused(workspace, name=f"W{number}")
+            fields = {"workspace": workspace, "event_type": event.type, "created_at": timezone.now()}
+            Delivery.objects.create(event=event, webhook=webhook, **fields)
+        with django_assert_num_queries(len(one)):
+            client.get(page("event_change", event.pk))
+
 
 class TestBanner:
     @pytest.mark.parametrize("fields", [{}, {"is_active": False}])
@@ -153,6 +167,7 @@ class TestTryNow:
     @pytest.mark.django_db(transaction=True)
     def test_it_wakes_a_drain(self, client, owner, workspace):
         webhook = make_paused(workspace)
+        Waker.objects.update(asked_at=None)
         client.post(page("webhook_resume", webhook.pk))
         assert Waker.objects.get().asked_at is not None
 
@@ -172,13 +187,6 @@ class TestTryNow:
         client.force_login(make_user("vera", role="viewer", workspace=workspace))
         assert "Try now" not in change_page(client, webhook)
         assert client.post(page("webhook_resume", webhook.pk)).status_code == 403
-        assert WebhookState.objects.get().paused_until > timezone.now()
-
-    def test_another_workspaces_webhook_looks_like_a_missing_one(self, client, owner):
-        foreign = make_paused(make_workspace("hidden"))
-        answers = [client.post(page("webhook_resume", pk)) for pk in (foreign.pk, foreign.pk + 999)]
-        assert [answer.status_code for answer in answers] == [404, 404]
-        assert answers[0].content == answers[1].content
         assert WebhookState.objects.get().paused_until > timezone.now()
 
 
@@ -207,7 +215,9 @@ class TestDelivery:
         claim = "0" * 32
         due = timezone.now() + MINUTE
         delivery = make_delivery(make_paused(workspace), status="pending", due_at=due, claim=claim)
-        assert "being sent now" in text(client.get(page("delivery_change", delivery.pk)))
+        shown = text(client.get(page("delivery_change", delivery.pk)))
+        assert "being sent now" in shown
+        assert "waiting:" not in shown
 
     def test_an_attempt_is_explained_with_advice(self, client, owner, workspace):
         attempt = {"outcome": "transient", "status_code": None, "error_kind": "tls", "error": "No TLS."}

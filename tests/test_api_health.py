@@ -131,6 +131,14 @@ class TestResume:
             assert (answer.status_code, answer.json()["health"]) == (200, HEALTHY)
         assert not WebhookState.objects.exists()
 
+    @pytest.mark.parametrize("fields", [{"consecutive_failures": 2}, {"drip": 3}])
+    def test_one_that_fails_or_recovers_unpaused_keeps_its_state(self, client, workspace, fields):
+        webhook = make_webhook(workspace)
+        WebhookState.objects.create(webhook=webhook, **fields)
+        before = WebhookState.objects.values().get()
+        assert client.post(f"{BASE}webhooks/{webhook.pk}/resume/").status_code == 200
+        assert WebhookState.objects.values().get() == before
+
     def test_it_needs_the_right_to_change_and_a_post(self, client, workspace):
         webhook = make_webhook(workspace)
         make_paused(webhook)
