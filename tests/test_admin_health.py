@@ -150,11 +150,14 @@ class TestBanner:
 
 
 class TestTryNow:
-    def test_it_ends_the_pause_and_sends_what_waited(self, client, owner, workspace):
+    def test_it_ends_the_pause_and_sends_what_waited(
+        self, client, owner, workspace, django_capture_on_commit_callbacks
+    ):
         webhook = make_paused(workspace)
         delivery = make_delivery(webhook, status="pending")
         before = timezone.now()
-        response = client.post(page("webhook_resume", webhook.pk), follow=True)
+        with django_capture_on_commit_callbacks(execute=True):
+            response = client.post(page("webhook_resume", webhook.pk), follow=True)
         assert response.redirect_chain == [(page("webhook_change", webhook.pk), 302)]
         assert "the next delivery is tried now" in text(response)
         state = WebhookState.objects.get()

@@ -79,13 +79,14 @@ def test_a_paused_webhook_says_since_when_until_when_and_why(client, workspace):
     }
 
 
-def test_a_disabled_webhook_is_healthy_in_the_answer_that_activates_it(client, workspace):
+def test_the_answer_that_activates_a_disabled_webhook_says_that_it_recovers(client, workspace):
     webhook = make_webhook(workspace, is_active=False)
     make_paused(webhook, disabled_at=timezone.now(), disabled_because="The receiver answered 410 Gone.")
     shown = health(client, webhook)
     assert (shown["status"], shown["disabled_because"]) == ("disabled", "The receiver answered 410 Gone.")
     changed = client.patch(f"{BASE}webhooks/{webhook.pk}/", {"is_active": True}, format="json").json()
-    assert changed["health"] == HEALTHY
+    expected = {**HEALTHY, "status": "recovering", "paused_until": changed["health"]["paused_until"]}
+    assert changed["health"] == expected
 
 
 def test_health_is_read_only(client, workspace):
@@ -113,12 +114,15 @@ def test_a_list_costs_the_same_queries_however_long(
 
 
 class TestResume:
-    def test_it_ends_the_pause_and_answers_with_the_webhook(self, client, workspace):
+    def test_it_ends_the_pause_and_answers_with_the_webhook(
+        self, client, workspace, django_capture_on_commit_callbacks
+    ):
         webhook = make_webhook(workspace)
         make_paused(webhook)
         emit("order.created", workspace=workspace, data={})
         Delivery.objects.update(due_at=None)
-        answer = client.post(f"{BASE}webhooks/{webhook.pk}/resume/")
+        with django_capture_on_commit_callbacks(execute=True):
+            answer = client.post(f"{BASE}webhooks/{webhook.pk}/resume/")
         assert answer.status_code == 200
         assert (answer.json()["id"], answer.json()["health"]["status"]) == (webhook.pk, "recovering")
         assert answer.json() == client.get(f"{BASE}webhooks/{webhook.pk}/").json()

@@ -51,6 +51,8 @@ def test_the_sentences_say_since_when_and_what_comes():
     assert paused.following.replace("\xa0", " ") == following
     probing = found(consecutive_failures=7, failing_since=since, paused_until=since)
     assert probing.following.startswith("The pause is over: one delivery is tried")
+    activated = found(paused_until=NOW)
+    assert activated.sentence == "Attempts failed before it was activated."
     disabled = found(is_active=False, disabled_at=NOW, disabled_because="The receiver answered 410 Gone.")
     assert disabled.sentence == "Switched off at 09:00: The receiver answered 410 Gone."
     assert "check “Status” and save" in disabled.following

@@ -20,7 +20,7 @@ from django.views.decorators.debug import sensitive_variables
 from . import catalogue, queue, signing
 from .encoding import freeze
 from .events import event_of
-from .models import Delivery, Event, Webhook, WebhookState
+from .models import Delivery, Event, Webhook
 from .models.database import alias
 
 logger = logging.getLogger("webhooks")
@@ -99,31 +99,20 @@ def remove_secret(webhook: Webhook, *, by: Any) -> None:
 def activate(webhook: Webhook, *, by: Any) -> None:
     """Send to the webhook again, beginning with what waited for it."""
     with transaction.atomic(using=alias()):
+        queue.activated(webhook.pk, queue.database_now())
         webhook.is_active = True
         _save(webhook, ["is_active"], "Activated.", by)
-        WebhookState.objects.using(alias()).filter(webhook=webhook).update(
-            disabled_at=None,
-            disabled_because="",
-            consecutive_failures=0,
-            failing_since=None,
-            paused_until=None,
-            pauses=0,
-            drip=None,
-            drip_successes=0,
-            told=0,
-        )
-        queue.unpark([webhook.pk])
-        queue.wake_after_commit()
+        queue.resume_after_commit(webhook.pk)
 
 
-def resume(webhook: Webhook, *, by: Any) -> None:
-    """End the webhook's pause: one delivery is tried now, and the others follow once it succeeds."""
+def resume(webhook: Webhook, *, by: Any) -> bool:
+    """End the webhook's pause: one delivery is tried now. Return whether there was a pause."""
     with transaction.atomic(using=alias()):
-        paused = WebhookState.objects.using(alias()).filter(webhook=webhook, paused_until__gt=Now())
-        if paused.update(paused_until=Now()):
-            queue.unpark([webhook.pk])
-            queue.wake_after_commit()
-            _note([webhook], "Resumed.", by)
+        if not queue.resumed(webhook.pk, queue.database_now()):
+            return False
+        _note([webhook], "Resumed.", by)
+        queue.resume_after_commit(webhook.pk)
+    return True
 
 
 def deactivate(webhook: Webhook, *, by: Any) -> None:

@@ -152,7 +152,7 @@ def _disabled(state: WebhookState, since: datetime, now: datetime) -> Standing:
 def _failures(state: WebhookState, now: datetime) -> str:
     count = state.consecutive_failures
     if not count or state.failing_since is None:
-        return _("Attempts have failed.")
+        return _("Attempts failed before it was activated.")  # which forgets how many and since when
     text = ngettext(
         "The last attempt failed at %(time)s.",
         "%(count)d attempts in a row have failed since %(time)s.",

@@ -11,8 +11,9 @@ def drain() -> int:
 
 
 def sweep() -> int:
-    """Each minute: resume what waited for its webhook, and send what the wake-ups missed."""
+    """Each minute: resume what waited for its webhook, warn its owners, and send what the wake-ups missed."""
     queue.unpark()
+    queue.remind()
     return engine.drain()
 
 

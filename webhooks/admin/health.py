@@ -46,8 +46,7 @@ class HealthPages(ScopedAdmin):
         webhook = self.get_object(request, unquote(object_id))
         if not self.has_change_permission(request, webhook):
             raise PermissionDenied
-        if standing(webhook, state_of(webhook), timezone.now()).kind == Kind.PAUSED:
-            actions.resume(webhook, by=request.user)
+        if actions.resume(webhook, by=request.user):
             messages.success(request, _("The pause is over: the next delivery is tried now."))
         else:
             messages.warning(request, _("This webhook is not paused."))
