@@ -15,7 +15,9 @@ from django.urls import reverse
 from tests.factories import SECRET, make_user, make_webhook, make_workspace
 from tests.mail import Slow
 from tests.processes import ROOT, environment
-from webhooks import actions, tasks
+from webhooks import actions, queue, tasks
+from webhooks.engine import drain
+from webhooks.events import emit
 from webhooks.health import Notice
 from webhooks.models import Webhook, WebhookState
 from webhooks.notifications import LEASE, send_due
@@ -141,6 +143,14 @@ def test_a_notice_that_an_activation_overtook_is_dropped(workspace, owner, notic
     assert not WebhookState.objects.get().notice
 
 
+@pytest.mark.parametrize("notice", ["failing", "half", "nearly"])
+def test_who_has_switched_the_webhook_off_is_not_warned(workspace, owner, notice):
+    state = make_notice(workspace, notice)
+    actions.deactivate(state.webhook, by=None)
+    assert send_due(NOW) == 0
+    assert not WebhookState.objects.get().notice
+
+
 def test_without_anybody_to_tell_the_notice_is_cleared_and_logged(workspace, caplog):
     make_notice(workspace, "failing")
     assert send_due(NOW) == 0
@@ -254,6 +264,26 @@ def test_killed_between_mail_and_record_it_is_mailed_again_after_the_lease(
     assert held.notice == "failing"
     assert send_due(held.notice_due_at) == 1
     assert len(mail.outbox) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_episode_is_told_from_its_pause_to_its_recovery_and_each_part_once(workspace, owner, receiver):
+    receiver.answer = lambda request: (503, {}, b"")
+    make_webhook(workspace, callback_url=receiver.url, patterns=("order.*",))
+    emit("order.created", workspace=workspace, data={})
+    start = queue.database_now()
+    for moment in (start + timedelta(seconds=seconds) for seconds in range(0, 80, 10)):
+        drain(linger=0, clock=lambda now=moment: now)
+        send_due(moment)
+    assert [message.subject for message in mail.outbox] == ["[Acme] Webhook “CRM” is failing"]
+    assert "The receiver failed while it handled the request. It answered 503." in mail.outbox[0].body
+    receiver.answer = lambda request: (200, {}, b"")
+    actions.resume(Webhook.objects.get(), by=None)
+    queue.unpark(now=start + timedelta(minutes=3))
+    drain(linger=0, clock=lambda: start + timedelta(minutes=3))
+    send_due(start + timedelta(minutes=4))
+    assert [message.subject for message in mail.outbox][1:] == ["[Acme] Webhook “CRM” delivers again"]
+    assert send_due(start + timedelta(days=1)) == 0
 
 
 def test_no_row_of_a_healthy_webhook_is_touched(workspace, owner, django_assert_num_queries):

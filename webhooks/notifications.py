@@ -82,7 +82,9 @@ def _is_news(state: WebhookState) -> bool:
         return False
     if state.notice == Notice.DISABLED:
         return not webhook.is_active
-    return state.notice == Notice.RECOVERED or state.failing_since is not None
+    if state.notice == Notice.RECOVERED:
+        return True
+    return webhook.is_active and state.failing_since is not None
 
 
 def _mailed(state: WebhookState, now: datetime) -> bool:
