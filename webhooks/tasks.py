@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import engine, queue, retention
+from . import engine, notifications, queue, retention
 
 
 def drain() -> int:
@@ -20,3 +20,8 @@ def sweep() -> int:
 def prune() -> int:
     """Each day: remove what is older than RETENTION_DAYS. Returns the number of deliveries removed."""
     return retention.prune()
+
+
+def notify() -> int:
+    """Mail to the owners what they should hear of their webhooks. Returns the number of mails sent."""
+    return notifications.send_due()

@@ -20,9 +20,10 @@ from django.views.decorators.debug import sensitive_post_parameters, sensitive_v
 
 from .. import access, actions
 from ..catalogue import ALL
-from ..models import Delivery, Webhook, WebhookState
+from ..models import Delivery, Webhook
 from .badges import badge, when
 from .forms import WebhookForm
+from .health import HealthPages, health_badge
 from .scope import ScopedAdmin, sees_several, workspaces_granting
 from .secret import SecretPages
 
@@ -37,7 +38,7 @@ class WebhookList(ChangeList):
         return (
             super()
             .get_queryset(request, exclude_parameters)
-            .select_related("workspace")
+            .select_related("workspace", "state")
             .prefetch_related("subscriptions")
             .annotate(
                 last_status=Subquery(latest.values("status")[:1]),
@@ -47,7 +48,7 @@ class WebhookList(ChangeList):
 
 
 @admin.register(Webhook)
-class WebhookAdmin(SecretPages, ScopedAdmin):
+class WebhookAdmin(HealthPages, SecretPages, ScopedAdmin):
     form = WebhookForm
     search_fields = ("name", "callback_url")
     list_display_links = ("name",)
@@ -126,13 +127,6 @@ class WebhookAdmin(SecretPages, ScopedAdmin):
     ) -> HttpResponse:
         return super().change_view(request, object_id, form_url, extra_context)
 
-    def render_change_form(
-        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
-    ) -> Any:
-        disabled = WebhookState.objects.filter(webhook=context["original"], disabled_at__isnull=False)
-        context["disabled_because"] = disabled.values_list("disabled_because", flat=True).first()
-        return super().render_change_form(request, context, *args, **kwargs)
-
     def save_model(self, request: HttpRequest, obj: Webhook, form: Any, change: bool) -> None:
         if not change:
             obj.save()
@@ -195,7 +189,7 @@ class WebhookAdmin(SecretPages, ScopedAdmin):
 
     @admin.display(description=gettext_lazy("Status"))
     def status(self, obj: Webhook) -> SafeString:
-        return badge("active", _("Active")) if obj.is_active else badge("inactive", _("Inactive"))
+        return health_badge(obj)
 
     @admin.display(description=gettext_lazy("Callback URL"))
     def callback_url_shown(self, obj: Webhook) -> SafeString:

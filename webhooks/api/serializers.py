@@ -15,11 +15,12 @@ from ..exceptions import InvalidRequest, UnknownEventType
 from ..models import Attempt, Delivery, Event, Webhook
 from ..models.database import alias
 from ..request import request_body
+from .health import ExplainedAttempt, WebhookHealth
 
 _RULED_FIELDS = ("name", "callback_url", "method", "content_type", "max_attempts", "is_active")
 
 
-class WebhookSerializer(serializers.ModelSerializer[Webhook]):
+class WebhookSerializer(WebhookHealth, serializers.ModelSerializer[Webhook]):
     """Create and change need `context["workspace"]`."""
 
     events = serializers.ListField(
@@ -43,6 +44,7 @@ class WebhookSerializer(serializers.ModelSerializer[Webhook]):
             "secret",
             "generate_secret",
             "events",
+            "health",
             "created_at",
             "updated_at",
         ]
@@ -143,7 +145,7 @@ class EventSerializer(serializers.ModelSerializer[Event]):
         return json.loads(event.data)
 
 
-class AttemptSerializer(serializers.ModelSerializer[Attempt]):
+class AttemptSerializer(ExplainedAttempt, serializers.ModelSerializer[Attempt]):
     """`context["body"]` is the request's body, rebuilt from the event."""
 
     request = serializers.SerializerMethodField()
@@ -159,6 +161,8 @@ class AttemptSerializer(serializers.ModelSerializer[Attempt]):
             "status_code",
             "error_kind",
             "error",
+            "explanation",
+            "advice",
             "request",
             "response",
         ]

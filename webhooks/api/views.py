@@ -28,6 +28,7 @@ from ..models import Delivery, Event, Webhook
 from . import serializers
 from .authentication import authentication_classes
 from .filters import DeliveryFilter
+from .health import Resumable
 
 
 class NewestFirst(CursorPagination):
@@ -89,13 +90,21 @@ class WorkspaceViewSet(GenericViewSet[Any]):
         return {**super().get_serializer_context(), "workspace": getattr(self, "workspace", None)}
 
 
-class WebhookViewSet(WorkspaceViewSet, ModelViewSet[Webhook]):
+class WebhookViewSet(Resumable, WorkspaceViewSet, ModelViewSet[Webhook]):
     serializer_class = serializers.WebhookSerializer
     lookup_value_regex = "[0-9]{1,18}"
-    needs = {"create": "add", "update": "change", "partial_update": "change", "destroy": "delete"}
+    needs = {
+        "create": "add",
+        "update": "change",
+        "partial_update": "change",
+        "destroy": "delete",
+        "resume": "change",
+    }
 
     def get_queryset(self) -> QuerySet[Webhook]:
-        return Webhook.objects.filter(workspace=self.workspace).prefetch_related("subscriptions")
+        rows = Webhook.objects.filter(workspace=self.workspace).prefetch_related("subscriptions")
+        # A single one's state is read when it is shown, after whatever the request did to it.
+        return rows.select_related("state") if self.action == "list" else rows
 
     def perform_update(self, serializer: BaseSerializer[Webhook]) -> None:
         if "secret" in serializer.validated_data:
