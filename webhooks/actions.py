@@ -71,6 +71,7 @@ def cancel(deliveries: Iterable[Delivery], *, by: Any) -> int:
                 finished_at=Now(),
             )
             _note(found, "Cancelled.", by)
+            queue.unpark_after_commit({delivery.webhook_id for delivery in found})
     return count
 
 
