@@ -277,9 +277,12 @@ def _copy(stored: Webhook, webhook: Webhook) -> None:
     webhook.__dict__.pop("_prefetched_objects_cache", None)
 
 
+@sensitive_variables()
 def _check_rotation(secret: str, overlap: float) -> None:
     # Asked of a draft: a refused secret must not stay on the caller's webhook.
-    error = Webhook(secret=secret).secret_error() if secret else "A new secret cannot be empty."
+    draft = Webhook(secret=secret)
+    draft.clean_fields(exclude={field.name for field in Webhook._meta.fields} - {"secret"})
+    error = draft.secret_error() if secret else "A new secret cannot be empty."
     if error:
         raise ValidationError({"secret": error})
     if not 0 <= overlap <= LONGEST_OVERLAP:
