@@ -30,6 +30,10 @@ from .models.webhook import NAME_TAKEN
 ENDED = (Delivery.Status.SUCCEEDED, Delivery.Status.FAILED, Delivery.Status.CANCELLED)
 # A database bounds the parameters of one statement.
 BATCH = 1000
+CHANGED_SINCE = (
+    "This webhook was changed since you opened this page. Nothing was saved: "
+    "open it again, and repeat your changes."
+)
 LONGEST_OVERLAP = 30 * 24 * 3600
 SECRET_COLUMNS = ("secret", "previous_secret", "previous_secret_expires_at")
 # What a person changes as it is.
@@ -254,10 +258,7 @@ def _locked(webhook: Webhook, version: int | None = None) -> Webhook:
     if stored is None:
         raise ConcurrentChange("This webhook was deleted in the meantime.")
     if version is not None and stored.version != version:
-        raise ConcurrentChange(
-            "This webhook was changed since you opened this page. Nothing was saved: open it again, and repeat "
-            "your changes."
-        )
+        raise ConcurrentChange(CHANGED_SINCE)
     return stored
 
 
