@@ -33,6 +33,7 @@ def wakes(monkeypatch):
     """How often a drain was asked for."""
     asked = []
     monkeypatch.setattr(queue, "wake_after_commit", lambda: asked.append(1))
+    monkeypatch.setattr("webhooks.queue.parking.wake", lambda: asked.append(1))
     return asked
 
 
@@ -130,28 +131,60 @@ def test_a_secret_that_cannot_sign_changes_nothing(webhook, user, refused):
     assert not LogEntry.objects.exists()
 
 
-def test_activation_forgets_the_illness_and_sends_what_waited(webhook, user, wakes):
-    actions.deactivate(webhook, by=user)
-    parked = Delivery.objects.create(
+def parked(webhook):
+    return Delivery.objects.create(
         event=emit("order.created", workspace=webhook.workspace, data={}),
         webhook=webhook,
         workspace=webhook.workspace,
         event_type="order.created",
         created_at=queue.database_now(),
     )
-    now = queue.database_now()
-    WebhookState.objects.create(
-        webhook=webhook, consecutive_failures=9, failing_since=now, paused_until=now, pauses=3,
-        disabled_at=now, disabled_because="Gone.",
-    )  # fmt: skip
+
+
+@pytest.mark.django_db(transaction=True)
+def test_activation_sends_what_waited(webhook, user, wakes):
+    actions.deactivate(webhook, by=user)
+    waiting = [parked(webhook), parked(webhook)]
     wakes.clear()
     actions.activate(webhook, by=user)
-    state = WebhookState.objects.get()
     assert Webhook.objects.get().is_active
-    assert (state.disabled_at, state.disabled_because, state.consecutive_failures) == (None, "", 0)
-    assert (state.failing_since, state.paused_until, state.pauses) == (None, None, 0)
-    assert Delivery.objects.get(pk=parked.pk).due_at is not None
+    assert Delivery.objects.filter(pk__in=[one.pk for one in waiting], due_at__isnull=False).count() == 2
     assert wakes == [1]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_activation_after_failures_tries_one_delivery_first(webhook, user, wakes):
+    actions.deactivate(webhook, by=user)
+    first, second = parked(webhook), parked(webhook)
+    now = queue.database_now()
+    WebhookState.objects.create(
+        webhook=webhook, consecutive_failures=9, failing_since=now, pauses=3, told=3, drip=2,
+        disabled_at=now, disabled_because="Gone.",
+    )  # fmt: skip
+    actions.activate(webhook, by=user)
+    state = WebhookState.objects.get()
+    assert (state.disabled_at, state.disabled_because, state.consecutive_failures) == (None, "", 0)
+    assert (state.failing_since, state.pauses, state.drip, state.told) == (None, 0, None, 1)
+    assert now <= state.paused_until <= queue.database_now()
+    assert Delivery.objects.get(pk=first.pk).due_at is not None
+    assert Delivery.objects.get(pk=second.pk).due_at is None
+
+
+@pytest.mark.django_db(transaction=True)
+def test_resuming_ends_the_pause_and_tries_the_first_delivery(webhook, user, wakes):
+    assert not actions.resume(webhook, by=user)
+    later = queue.database_now() + timedelta(hours=5)
+    first, _ = owed(webhook, due_at=later), owed(webhook, due_at=later)
+    WebhookState.objects.create(
+        webhook=webhook, consecutive_failures=9, failing_since=later, paused_until=later
+    )
+    wakes.clear()
+    assert actions.resume(webhook, by=user)
+    assert WebhookState.objects.get().paused_until <= queue.database_now()
+    assert Delivery.objects.get(pk=first.pk).due_at <= queue.database_now()
+    assert wakes == [1]
+    assert LogEntry.objects.get().change_message == "Resumed."
+    assert [one.pk for one in queue.claim(9, alone=True).deliveries] == [first.pk]
 
 
 def test_deactivation_touches_no_delivery(webhook):

@@ -10,7 +10,7 @@ from django.urls import reverse
 from django.views.debug import ExceptionReporter
 
 from tests.factories import make_user, make_webhook, make_workspace
-from webhooks import actions, headers
+from webhooks import actions, catalogue, headers
 from webhooks.fields import EncryptedText
 from webhooks.headers import MASK
 from webhooks.models import Webhook
@@ -334,7 +334,7 @@ def test_every_change_on_the_pages_is_in_the_history_once(client, webhook):
     client.post(page("add"), NEW)
     save(client, webhook, name="Renamed", callback_url="https://example.com/other")
     save(client, webhook, is_active=None)
-    save(client, webhook, is_active="on", events=["activity.created"])
+    save(client, webhook, is_active="on", events=[catalogue.all()[0].name])
     client.post(page("secret", webhook.pk), {"secret": "new", "overlap": "0"})
     client.post(page("secret_remove", webhook.pk))
     client.post(page("delete", webhook.pk), {"post": "yes"})

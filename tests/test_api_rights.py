@@ -62,6 +62,7 @@ def everything_asked(client, base, webhook, delivery, event):
     for path in (f"webhooks/{webhook}/", f"deliveries/{delivery}/", f"events/{event}/"):
         yield "view", client.get(base + path)
     yield "add", client.post(f"{base}webhooks/", WEBHOOK, format="json")
+    yield "change", client.post(f"{one}resume/")
     yield "change", patch(max_attempts=3)
     yield "change", patch(is_active=False)
     yield "change", client.put(one, {**WEBHOOK, "name": "Put"}, format="json")

@@ -23,9 +23,10 @@ from .conf import settings
 from .encoding import freeze
 from .events import event_of
 from .exceptions import ConcurrentChange
-from .models import Delivery, Event, Webhook, WebhookState
+from .models import Delivery, Event, Webhook
 from .models.database import alias
 from .models.webhook import NAME_TAKEN
+from .queue.states import locked_states
 
 ENDED = (Delivery.Status.SUCCEEDED, Delivery.Status.FAILED, Delivery.Status.CANCELLED)
 # A database bounds the parameters of one statement.
@@ -119,6 +120,12 @@ def change(
     ConcurrentChange when it has moved since, or the webhook is deleted, and ValidationError by field.
     """
     with transaction.atomic(using=alias()):
+        turns_on = (
+            changes.get("is_active") and Webhook.objects.filter(pk=webhook.pk, is_active=False).exists()
+        )
+        if turns_on:
+            # Whoever locks both takes the state before the webhook.
+            locked_states([webhook.pk])
         stored = _locked(webhook, version)
         columns = {**_differing(stored, changes), **stored.credentials_from(changes)}
         events = set(changes.get("events", stored.patterns)) != set(stored.patterns)
@@ -130,8 +137,10 @@ def change(
             note([stored], message, by, via)
         if events:
             stored.set_patterns(changes["events"])
-        if changes.get("is_active", stored.is_active) != stored.is_active:
-            (activate if changes["is_active"] else deactivate)(stored, by=by, via=via)
+        if turns_on and not stored.is_active:
+            activate(stored, by=by, via=via)
+        elif stored.is_active and not changes.get("is_active", True):
+            deactivate(stored, by=by, via=via)
     _copy(stored, webhook)
 
 
@@ -182,21 +191,20 @@ def remove_secret(webhook: Webhook, *, by: Any, via: str = "") -> None:
 def activate(webhook: Webhook, *, by: Any, via: str = "") -> None:
     """Send to the webhook again, beginning with what waited for it."""
     with transaction.atomic(using=alias()):
+        queue.activated(webhook.pk, queue.database_now())
         webhook.is_active = True
         _save(webhook, ["is_active"], "Activated.", by, via)
-        WebhookState.objects.using(alias()).filter(webhook=webhook).update(
-            disabled_at=None,
-            disabled_because="",
-            consecutive_failures=0,
-            failing_since=None,
-            paused_until=None,
-            pauses=0,
-            drip=None,
-            drip_successes=0,
-            told=0,
-        )
-        queue.unpark([webhook.pk])
-        queue.wake_after_commit()
+        queue.resume_after_commit(webhook.pk)
+
+
+def resume(webhook: Webhook, *, by: Any, via: str = "") -> bool:
+    """End the webhook's pause: one delivery is tried now. Return whether there was a pause."""
+    with transaction.atomic(using=alias()):
+        if not queue.resumed(webhook.pk, queue.database_now()):
+            return False
+        note([webhook], "Resumed.", by, via)
+        queue.resume_after_commit(webhook.pk)
+    return True
 
 
 def deactivate(webhook: Webhook, *, by: Any, via: str = "") -> None:

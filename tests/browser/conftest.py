@@ -1,4 +1,4 @@
-"""A real browser, and a folder for what it shows."""
+"""A real browser, and a folder for what it sees: SCREENSHOTS keeps it."""
 
 import os
 from pathlib import Path

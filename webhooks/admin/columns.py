@@ -16,6 +16,7 @@ from ..catalogue import ALL
 from ..conf import settings
 from ..models import Delivery, Webhook
 from .badges import badge, when
+from .health import health_badge
 
 PATTERNS_SHOWN = 3
 
@@ -25,7 +26,7 @@ class WebhookColumns(admin.ModelAdmin):
 
     @admin.display(description=gettext_lazy("Status"))
     def status(self, obj: Webhook) -> SafeString:
-        return badge("active", _("Active")) if obj.is_active else badge("inactive", _("Inactive"))
+        return health_badge(obj)
 
     @admin.display(description=gettext_lazy("Callback URL"))
     def callback_url_shown(self, obj: Webhook) -> SafeString:

@@ -16,9 +16,10 @@ from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 
 from .. import access, actions
-from ..models import Delivery, Webhook, WebhookState
+from ..models import Delivery, Webhook
 from .columns import WebhookColumns
 from .forms import LIMITS, SENSITIVE, WebhookForm
+from .health import HealthPages
 from .scope import ScopedAdmin, sees_several, workspaces_granting
 from .secret import SecretPages, told
 
@@ -31,7 +32,7 @@ class WebhookList(ChangeList):
         return (
             super()
             .get_queryset(request, exclude_parameters)
-            .select_related("workspace")
+            .select_related("workspace", "state")
             .prefetch_related("subscriptions")
             .annotate(
                 last_status=Subquery(latest.values("status")[:1]),
@@ -41,7 +42,7 @@ class WebhookList(ChangeList):
 
 
 @admin.register(Webhook)
-class WebhookAdmin(WebhookColumns, SecretPages, ScopedAdmin):
+class WebhookAdmin(WebhookColumns, HealthPages, SecretPages, ScopedAdmin):
     form = WebhookForm
     search_fields = ("name", "callback_url")
     list_display_links = ("name",)
@@ -147,13 +148,6 @@ class WebhookAdmin(WebhookColumns, SecretPages, ScopedAdmin):
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
         return super().change_view(request, object_id, form_url, extra_context)
-
-    def render_change_form(
-        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
-    ) -> Any:
-        disabled = WebhookState.objects.filter(webhook=context["original"], disabled_at__isnull=False)
-        context["disabled_because"] = disabled.values_list("disabled_because", flat=True).first()
-        return super().render_change_form(request, context, *args, **kwargs)
 
     @sensitive_variables()
     def save_model(self, request: HttpRequest, obj: Webhook, form: Any, change: bool) -> None:

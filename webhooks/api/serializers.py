@@ -19,6 +19,7 @@ from ..models import Attempt, Delivery, Event, Webhook
 from ..models.database import alias
 from ..request import request_body
 from .errors import answered
+from .health import ExplainedAttempt, WebhookHealth
 
 VIA = "API"
 
@@ -42,7 +43,7 @@ class HeadersField(serializers.DictField):
         return empty if is_silent else value
 
 
-class WebhookSerializer(serializers.ModelSerializer[Webhook]):
+class WebhookSerializer(WebhookHealth, serializers.ModelSerializer[Webhook]):
     """Create and change need `context["workspace"]`."""
 
     events = serializers.ListField(
@@ -79,6 +80,7 @@ class WebhookSerializer(serializers.ModelSerializer[Webhook]):
             "headers",
             "authorization",
             "events",
+            "health",
             "created_at",
             "updated_at",
         ]
@@ -185,7 +187,7 @@ class EventSerializer(serializers.ModelSerializer[Event]):
         return json.loads(event.data)
 
 
-class AttemptSerializer(serializers.ModelSerializer[Attempt]):
+class AttemptSerializer(ExplainedAttempt, serializers.ModelSerializer[Attempt]):
     """`context["body"]` is the request's body, rebuilt from the event."""
 
     request = serializers.SerializerMethodField()
@@ -201,6 +203,8 @@ class AttemptSerializer(serializers.ModelSerializer[Attempt]):
             "status_code",
             "error_kind",
             "error",
+            "explanation",
+            "advice",
             "request",
             "response",
         ]

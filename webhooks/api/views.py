@@ -29,6 +29,7 @@ from . import serializers
 from .authentication import authentication_classes
 from .errors import answered
 from .filters import DeliveryFilter
+from .health import Resumable
 
 
 class NewestFirst(CursorPagination):
@@ -90,7 +91,7 @@ class WorkspaceViewSet(GenericViewSet[Any]):
         return {**super().get_serializer_context(), "workspace": getattr(self, "workspace", None)}
 
 
-class WebhookViewSet(WorkspaceViewSet, ModelViewSet[Webhook]):
+class WebhookViewSet(Resumable, WorkspaceViewSet, ModelViewSet[Webhook]):
     serializer_class = serializers.WebhookSerializer
     lookup_value_regex = "[0-9]{1,18}"
     needs = {
@@ -100,10 +101,13 @@ class WebhookViewSet(WorkspaceViewSet, ModelViewSet[Webhook]):
         "destroy": "delete",
         "rotate_secret": "secret",
         "finish_rotation": "secret",
+        "resume": "change",
     }
 
     def get_queryset(self) -> QuerySet[Webhook]:
-        return Webhook.objects.filter(workspace=self.workspace).prefetch_related("subscriptions")
+        rows = Webhook.objects.filter(workspace=self.workspace).prefetch_related("subscriptions")
+        # A single one's state is read when it is shown, after whatever the request did to it.
+        return rows.select_related("state") if self.action == "list" else rows
 
     def perform_update(self, serializer: BaseSerializer[Webhook]) -> None:
         if isinstance(serializer, serializers.WebhookSerializer) and serializer.replaces_credentials:
