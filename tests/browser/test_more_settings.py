@@ -105,7 +105,7 @@ def test_a_person_sets_them_and_finds_them_masked(open_page):
 def test_a_rotation_from_the_page_and_back(open_page, webhook):
     page = open_page("change", webhook.pk)
     page.get_by_role("link", name="Rotate", exact=True).click()
-    page.get_by_label("The former secret signs, too,").select_option("for 1 hour")
+    page.get_by_label("Overlap").select_option("1 hour")
     save(page, "Rotate")
     secret = page.locator("#generated-secret").inner_text()
     assert (Webhook.objects.get().secret, Webhook.objects.get().previous_secret) == (secret, "0ld")

@@ -21,11 +21,11 @@ LIMITS = ("timeout", "connect_timeout", "retry_schedule", "rate_limit", "max_in_
 SENSITIVE = ("secret", "headers", "authorization_token", "authorization_username", "authorization_password")
 HOUR = 3600
 OVERLAPS: dict[float, Any] = {
-    0: _("not at all: replace it at once"),
-    HOUR: _("for 1 hour"),
-    24 * HOUR: _("for 1 day"),
-    7 * 24 * HOUR: _("for 7 days"),
-    30 * 24 * HOUR: _("for 30 days"),
+    0: _("none: replace it at once"),
+    HOUR: _("1 hour"),
+    24 * HOUR: _("1 day"),
+    7 * 24 * HOUR: _("7 days"),
+    30 * 24 * HOUR: _("30 days"),
 }
 
 
@@ -203,13 +203,13 @@ class SecretForm(forms.Form):
     )
 
     overlap = forms.TypedChoiceField(
-        label=_("The former secret signs, too,"),
+        label=_("Overlap"),
         required=False,
         coerce=float,
         empty_value=None,
         help_text=_(
-            "Until then every request carries both signatures: X-Signature is made with the former secret and "
-            "X-Signature-Next with the new one, so that you can change your server without losing an event."
+            "How long the former secret goes on signing beside the new one, so that you can change your server "
+            "without losing an event: X-Signature is made with the former, X-Signature-Next with the new one."
         ),
     )
 
@@ -221,7 +221,7 @@ class SecretForm(forms.Form):
             del self.fields["overlap"]
             return
         default = settings.ROTATION_OVERLAP
-        offered: dict[float, Any] = {default: _("for %s") % durations.text([default]), **OVERLAPS}
+        offered: dict[float, Any] = {default: durations.text([default]), **OVERLAPS}
         overlap: Any = self.fields["overlap"]
         overlap.choices = [(f"{seconds:g}", offered[seconds]) for seconds in sorted(offered)]
         overlap.initial = f"{default:g}"

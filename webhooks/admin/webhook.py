@@ -85,7 +85,7 @@ class WebhookAdmin(WebhookColumns, HealthPages, SecretPages, ScopedAdmin):
         ]
 
     def _more_settings(self, *fields: str) -> Any:
-        description = _("None of these is needed: what is left empty is as the grey text says.")
+        description = _("You need none of these. An empty field works as its grey text says.")
         return (
             _("More settings"),
             {"fields": fields, "classes": ["collapse", "webhooks-more"], "description": description},
