@@ -7,7 +7,7 @@ from django.contrib.admin.models import LogEntry
 from django.core.exceptions import ValidationError
 
 from tests.factories import make_user, make_webhook, make_workspace
-from webhooks import actions, queue
+from webhooks import actions, audit, queue
 from webhooks.events import emit
 from webhooks.exceptions import UnknownEventType
 from webhooks.models import Delivery, Event, Webhook, WebhookState
@@ -194,8 +194,12 @@ def test_deactivation_touches_no_delivery(webhook):
     assert Delivery.objects.get().due_at == delivery.due_at
 
 
-def test_deletion_hides_frees_the_name_and_forgets_the_secret(webhook, django_assert_max_num_queries):
-    actions.rotate_secret(webhook, by=None)
+def test_deletion_hides_frees_the_name_and_forgets_the_secrets(webhook, django_assert_max_num_queries):
+    webhook.headers, webhook.authorization = {"X-Api-Key": SECRET}, f"Bearer {SECRET}"
+    webhook.save()
+    for _ in range(2):  # the second one overlaps
+        actions.rotate_secret(webhook, by=None)
+    assert Webhook.objects.get().rotating_until
     for _ in range(3):
         owed(webhook)
     # However many deliveries there are: the queue ends them when it finds them.
@@ -204,6 +208,8 @@ def test_deletion_hides_frees_the_name_and_forgets_the_secret(webhook, django_as
     assert not Webhook.objects.exists()
     deleted = Webhook.with_deleted.get()
     assert (deleted.is_active, deleted.has_secret) == (False, False)
+    assert (deleted.previous_secret, deleted.previous_secret_expires_at) == ("", None)
+    assert (deleted.headers, deleted.authorization) == ({}, "")
     assert abs(deleted.deleted_at - queue.database_now()) < timedelta(seconds=5)
     assert set(Delivery.objects.values_list("status", flat=True)) == {"pending"}
     make_webhook(webhook.workspace)
@@ -244,9 +250,9 @@ def test_each_action_of_a_person_is_one_audit_row_without_a_secret(webhook, user
     caplog.set_level(logging.DEBUG)
     secrets = every_action(webhook, user)
     entries = list(LogEntry.objects.order_by("pk"))
-    assert [entry.change_message for entry in entries] == [
-        "Redelivered.", "Cancelled.", "Secret rotated.", "Secret rotated.", "Secret removed.", "Deactivated.",
-        "Activated.", "Test event order.paid sent.", "Deleted.",
+    assert [entry.change_message.partition(";")[0].rstrip(".") for entry in entries] == [
+        "Redelivered", "Cancelled", "Secret rotated", "Secret rotated", "Secret removed", "Deactivated",
+        "Activated", "Test event order.paid sent", "Deleted",
     ]  # fmt: skip
     assert {entry.user_id for entry in entries} == {user.pk}
     told = caplog.text + "".join(f"{entry.object_repr} {entry.change_message}" for entry in entries)
@@ -264,7 +270,7 @@ def test_each_action_of_nobody_is_a_log_line_without_a_secret(webhook, caplog):
 
 
 def test_without_the_admin_a_log_line_names_the_person(webhook, user, caplog, monkeypatch):
-    monkeypatch.setattr(actions.apps, "is_installed", lambda name: False)
+    monkeypatch.setattr(audit.apps, "is_installed", lambda name: False)
     caplog.set_level(logging.INFO, "webhooks")
     actions.deactivate(webhook, by=user)
     assert f"webhook {webhook.pk}: Deactivated. By user {user.pk}." in caplog.messages

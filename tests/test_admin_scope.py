@@ -39,7 +39,15 @@ def outcome(response):
 
 
 @pytest.mark.parametrize(
-    "name", ["webhook_change", "webhook_history", "webhook_delete", "webhook_secret", "webhook_secret_remove"]
+    "name",
+    [
+        "webhook_change",
+        "webhook_history",
+        "webhook_delete",
+        "webhook_secret",
+        "webhook_secret_remove",
+        "webhook_secret_finish",
+    ],
 )
 @pytest.mark.parametrize("method", ["get", "post"])
 def test_a_foreign_webhook_looks_like_a_missing_one(client, owner, foreign, name, method):
@@ -251,6 +259,7 @@ def test_posts_without_a_csrf_token_are_refused(owner):
         page("webhook_add"),
         page("webhook_secret", webhook.pk),
         page("webhook_secret_remove", webhook.pk),
+        page("webhook_secret_finish", webhook.pk),
         page("webhook_resume", webhook.pk),
         page("delivery_redeliver", delivery.pk),
     ):

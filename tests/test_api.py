@@ -49,7 +49,8 @@ def test_a_webhook_is_created_read_changed_and_deleted(client, base):
     shown = created.json()
     assert set(shown) == {
         "id", "name", "callback_url", "method", "content_type", "max_attempts", "is_active", "has_secret",
-        "events", "health", "created_at", "updated_at",
+        "events", "health", "created_at", "updated_at", "rotating_until", "headers", "authorization", "timeout",
+        "connect_timeout", "retry_schedule", "rate_limit", "max_in_flight", "ordered",
     }  # fmt: skip
     assert (shown["method"], shown["content_type"], shown["max_attempts"]) == ("POST", "application/json", 8)
     assert (shown["is_active"], shown["has_secret"], shown["events"]) == (True, False, ["order.created"])

@@ -69,6 +69,10 @@ def everything_asked(client, base, webhook, delivery, event):
     yield "secret", patch(secret=NEWER)
     yield "secret", patch(secret="")
     yield "secret", patch(generate_secret=True)
+    yield "secret", patch(headers={"X-Api-Key": NEWER})
+    yield "secret", patch(authorization=f"Bearer {NEWER}")
+    yield "secret", client.post(f"{one}rotate-secret/", {"secret": NEWER}, format="json")
+    yield "secret", client.post(f"{one}finish-rotation/")
     yield "redeliver", client.post(f"{base}deliveries/{delivery}/redeliver/")
     yield "delete", client.delete(one)
 

@@ -206,6 +206,15 @@ def test_two_410_at_once_disable_once(workspace, webhook):
     assert (after.is_active, after.version) == (False, webhook.version + 1)
 
 
+def test_a_new_callback_url_is_tried_at_once(workspace, webhook):
+    now = queue.database_now()
+    state(webhook, consecutive_failures=5, failing_since=now, paused_until=now + 60 * MINUTE, pauses=7)
+    owe(workspace, 3)
+    claim(100, alone=True)
+    actions.change(webhook, {"callback_url": "http://127.0.0.1:8/"}, by=None)
+    assert len(claim(100, alone=True).deliveries) == 1
+
+
 def test_the_sweep_warns_of_a_webhook_that_is_paused_for_hours(workspace, webhook, settings):
     now = queue.database_now()
     settings.WEBHOOKS = {**settings.WEBHOOKS, "DISABLE_AFTER": 100}

@@ -75,5 +75,5 @@ class Resumable(GenericViewSet[Webhook]):
     def resume(self, request: Request, **_: Any) -> Response:
         """End the webhook's pause. One that is not paused is answered as it is."""
         webhook = self.get_object()
-        actions.resume(webhook, by=request.user)
+        actions.resume(webhook, by=request.user, via="API")
         return Response(self.get_serializer(webhook).data)
