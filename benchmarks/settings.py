@@ -7,5 +7,5 @@ os.environ.setdefault("DJANGO_SECRET_KEY", "only-for-benchmarks")
 from project.settings import *  # noqa: F403
 from project.settings import Q_CLUSTER, WEBHOOKS
 
-WEBHOOKS = {**WEBHOOKS, "ALLOWED_NETWORKS": ["127.0.0.0/8"]}
+WEBHOOKS = {**WEBHOOKS, "ALLOWED_NETWORKS": ["127.0.0.0/8"], "RETRY_SCHEDULE": [0.05]}
 Q_CLUSTER = {**Q_CLUSTER, "log_level": "ERROR", "poll": 0.01}

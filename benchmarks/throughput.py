@@ -75,6 +75,29 @@ def postgresql(folder: Path):
 
 
 @contextmanager
+def sqlite(folder: Path):
+    os.environ["DATABASE_URL"] = f"sqlite:///{folder}/benchmark.sqlite3"
+    os.environ["DJANGO_SETTINGS_MODULE"] = "benchmarks.settings"
+    yield
+
+
+@contextmanager
+def workers(count: int, budget: float):
+    """Processes that drain for `budget` seconds, as long as the block lasts."""
+    code = (
+        "import django; django.setup(); from webhooks.engine import drain\n"
+        f"while True: drain(budget={budget})"
+    )
+    processes = [subprocess.Popen([sys.executable, "-c", code], cwd=ROOT) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
+@contextmanager
 def nginx(folder: Path):
     program = shutil.which("nginx") or shutil.which("/usr/sbin/nginx")
     if program is None:

@@ -7,7 +7,7 @@ from django.contrib.admin.models import LogEntry
 from django.core.exceptions import ValidationError
 
 from tests.factories import make_user, make_webhook, make_workspace
-from webhooks import actions, queue
+from webhooks import actions, audit, queue
 from webhooks.events import emit
 from webhooks.exceptions import UnknownEventType
 from webhooks.models import Delivery, Event, Webhook, WebhookState
@@ -33,6 +33,7 @@ def wakes(monkeypatch):
     """How often a drain was asked for."""
     asked = []
     monkeypatch.setattr(queue, "wake_after_commit", lambda: asked.append(1))
+    monkeypatch.setattr("webhooks.queue.parking.wake", lambda: asked.append(1))
     return asked
 
 
@@ -130,28 +131,60 @@ def test_a_secret_that_cannot_sign_changes_nothing(webhook, user, refused):
     assert not LogEntry.objects.exists()
 
 
-def test_activation_forgets_the_illness_and_sends_what_waited(webhook, user, wakes):
-    actions.deactivate(webhook, by=user)
-    parked = Delivery.objects.create(
+def parked(webhook):
+    return Delivery.objects.create(
         event=emit("order.created", workspace=webhook.workspace, data={}),
         webhook=webhook,
         workspace=webhook.workspace,
         event_type="order.created",
         created_at=queue.database_now(),
     )
-    now = queue.database_now()
-    WebhookState.objects.create(
-        webhook=webhook, consecutive_failures=9, failing_since=now, paused_until=now, pauses=3,
-        disabled_at=now, disabled_because="Gone.",
-    )  # fmt: skip
+
+
+@pytest.mark.django_db(transaction=True)
+def test_activation_sends_what_waited(webhook, user, wakes):
+    actions.deactivate(webhook, by=user)
+    waiting = [parked(webhook), parked(webhook)]
     wakes.clear()
     actions.activate(webhook, by=user)
-    state = WebhookState.objects.get()
     assert Webhook.objects.get().is_active
-    assert (state.disabled_at, state.disabled_because, state.consecutive_failures) == (None, "", 0)
-    assert (state.failing_since, state.paused_until, state.pauses) == (None, None, 0)
-    assert Delivery.objects.get(pk=parked.pk).due_at is not None
+    assert Delivery.objects.filter(pk__in=[one.pk for one in waiting], due_at__isnull=False).count() == 2
     assert wakes == [1]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_activation_after_failures_tries_one_delivery_first(webhook, user, wakes):
+    actions.deactivate(webhook, by=user)
+    first, second = parked(webhook), parked(webhook)
+    now = queue.database_now()
+    WebhookState.objects.create(
+        webhook=webhook, consecutive_failures=9, failing_since=now, pauses=3, told=3, drip=2,
+        disabled_at=now, disabled_because="Gone.",
+    )  # fmt: skip
+    actions.activate(webhook, by=user)
+    state = WebhookState.objects.get()
+    assert (state.disabled_at, state.disabled_because, state.consecutive_failures) == (None, "", 0)
+    assert (state.failing_since, state.pauses, state.drip, state.told) == (None, 0, None, 1)
+    assert now <= state.paused_until <= queue.database_now()
+    assert Delivery.objects.get(pk=first.pk).due_at is not None
+    assert Delivery.objects.get(pk=second.pk).due_at is None
+
+
+@pytest.mark.django_db(transaction=True)
+def test_resuming_ends_the_pause_and_tries_the_first_delivery(webhook, user, wakes):
+    assert not actions.resume(webhook, by=user)
+    later = queue.database_now() + timedelta(hours=5)
+    first, _ = owed(webhook, due_at=later), owed(webhook, due_at=later)
+    WebhookState.objects.create(
+        webhook=webhook, consecutive_failures=9, failing_since=later, paused_until=later
+    )
+    wakes.clear()
+    assert actions.resume(webhook, by=user)
+    assert WebhookState.objects.get().paused_until <= queue.database_now()
+    assert Delivery.objects.get(pk=first.pk).due_at <= queue.database_now()
+    assert wakes == [1]
+    assert LogEntry.objects.get().change_message == "Resumed."
+    assert [one.pk for one in queue.claim(9, alone=True).deliveries] == [first.pk]
 
 
 def test_deactivation_touches_no_delivery(webhook):
@@ -161,8 +194,12 @@ def test_deactivation_touches_no_delivery(webhook):
     assert Delivery.objects.get().due_at == delivery.due_at
 
 
-def test_deletion_hides_frees_the_name_and_forgets_the_secret(webhook, django_assert_max_num_queries):
-    actions.rotate_secret(webhook, by=None)
+def test_deletion_hides_frees_the_name_and_forgets_the_secrets(webhook, django_assert_max_num_queries):
+    webhook.headers, webhook.authorization = {"X-Api-Key": SECRET}, f"Bearer {SECRET}"
+    webhook.save()
+    for _ in range(2):  # the second one overlaps
+        actions.rotate_secret(webhook, by=None)
+    assert Webhook.objects.get().rotating_until
     for _ in range(3):
         owed(webhook)
     # However many deliveries there are: the queue ends them when it finds them.
@@ -171,6 +208,8 @@ def test_deletion_hides_frees_the_name_and_forgets_the_secret(webhook, django_as
     assert not Webhook.objects.exists()
     deleted = Webhook.with_deleted.get()
     assert (deleted.is_active, deleted.has_secret) == (False, False)
+    assert (deleted.previous_secret, deleted.previous_secret_expires_at) == ("", None)
+    assert (deleted.headers, deleted.authorization) == ({}, "")
     assert abs(deleted.deleted_at - queue.database_now()) < timedelta(seconds=5)
     assert set(Delivery.objects.values_list("status", flat=True)) == {"pending"}
     make_webhook(webhook.workspace)
@@ -211,9 +250,9 @@ def test_each_action_of_a_person_is_one_audit_row_without_a_secret(webhook, user
     caplog.set_level(logging.DEBUG)
     secrets = every_action(webhook, user)
     entries = list(LogEntry.objects.order_by("pk"))
-    assert [entry.change_message for entry in entries] == [
-        "Redelivered.", "Cancelled.", "Secret rotated.", "Secret rotated.", "Secret removed.", "Deactivated.",
-        "Activated.", "Test event order.paid sent.", "Deleted.",
+    assert [entry.change_message.partition(";")[0].rstrip(".") for entry in entries] == [
+        "Redelivered", "Cancelled", "Secret rotated", "Secret rotated", "Secret removed", "Deactivated",
+        "Activated", "Test event order.paid sent", "Deleted",
     ]  # fmt: skip
     assert {entry.user_id for entry in entries} == {user.pk}
     told = caplog.text + "".join(f"{entry.object_repr} {entry.change_message}" for entry in entries)
@@ -231,7 +270,7 @@ def test_each_action_of_nobody_is_a_log_line_without_a_secret(webhook, caplog):
 
 
 def test_without_the_admin_a_log_line_names_the_person(webhook, user, caplog, monkeypatch):
-    monkeypatch.setattr(actions.apps, "is_installed", lambda name: False)
+    monkeypatch.setattr(audit.apps, "is_installed", lambda name: False)
     caplog.set_level(logging.INFO, "webhooks")
     actions.deactivate(webhook, by=user)
     assert f"webhook {webhook.pk}: Deactivated. By user {user.pk}." in caplog.messages

@@ -1,15 +1,17 @@
 """Another workspace's objects in the admin: as if they did not exist. With our workspace app's roles."""
 
 import uuid
+from datetime import timedelta
 
 import pytest
 from django.apps import apps
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from tests.factories import SECRET, make_user, make_webhook, make_workspace
 from tests.test_admin import make_delivery, page, text
-from webhooks.models import Delivery, Webhook
+from webhooks.models import Delivery, Webhook, WebhookState
 
 pytestmark = pytest.mark.django_db
 
@@ -37,7 +39,15 @@ def outcome(response):
 
 
 @pytest.mark.parametrize(
-    "name", ["webhook_change", "webhook_history", "webhook_delete", "webhook_secret", "webhook_secret_remove"]
+    "name",
+    [
+        "webhook_change",
+        "webhook_history",
+        "webhook_delete",
+        "webhook_secret",
+        "webhook_secret_remove",
+        "webhook_secret_finish",
+    ],
 )
 @pytest.mark.parametrize("method", ["get", "post"])
 def test_a_foreign_webhook_looks_like_a_missing_one(client, owner, foreign, name, method):
@@ -48,6 +58,15 @@ def test_a_foreign_webhook_looks_like_a_missing_one(client, owner, foreign, name
     assert answers[0][0] == 404
     assert answers[0] == answers[1]
     assert Webhook.objects.get(pk=foreign.pk).secret == SECRET
+
+
+def test_a_foreign_webhooks_pause_is_ended_by_nobody_here(client, owner, foreign):
+    later = timezone.now() + timedelta(minutes=5)
+    WebhookState.objects.create(webhook=foreign, paused_until=later)
+    answers = [outcome(client.post(page("webhook_resume", pk))) for pk in (foreign.pk, foreign.pk + 1000)]
+    assert answers[0][0] == 404
+    assert answers[0] == answers[1]
+    assert WebhookState.objects.get().paused_until == later
 
 
 @pytest.mark.parametrize(
@@ -240,6 +259,8 @@ def test_posts_without_a_csrf_token_are_refused(owner):
         page("webhook_add"),
         page("webhook_secret", webhook.pk),
         page("webhook_secret_remove", webhook.pk),
+        page("webhook_secret_finish", webhook.pk),
+        page("webhook_resume", webhook.pk),
         page("delivery_redeliver", delivery.pk),
     ):
         assert browser.post(address).status_code == 403, address

@@ -49,7 +49,8 @@ def test_a_webhook_is_created_read_changed_and_deleted(client, base):
     shown = created.json()
     assert set(shown) == {
         "id", "name", "callback_url", "method", "content_type", "max_attempts", "is_active", "has_secret",
-        "events", "created_at", "updated_at",
+        "events", "health", "created_at", "updated_at", "rotating_until", "headers", "authorization", "timeout",
+        "connect_timeout", "retry_schedule", "rate_limit", "max_in_flight", "ordered",
     }  # fmt: skip
     assert (shown["method"], shown["content_type"], shown["max_attempts"]) == ("POST", "application/json", 8)
     assert (shown["is_active"], shown["has_secret"], shown["events"]) == (True, False, ["order.created"])
@@ -141,7 +142,8 @@ def test_deliveries_show_every_attempt_and_are_redelivered(client, base, workspa
     assert (shown["status"], shown["webhook"]) == ("succeeded", webhook.pk)
     [attempt] = shown["attempts"]
     assert set(attempt) == {
-        "number", "started_at", "duration_ms", "outcome", "status_code", "error_kind", "error", "request", "response",
+        "number", "started_at", "duration_ms", "outcome", "status_code", "error_kind", "error", "explanation", "advice",
+            "request", "response",
     }  # fmt: skip
     assert set(attempt["request"]) == {"method", "url", "headers", "body"}
     assert set(attempt["response"]) == {"headers", "body", "truncated"}

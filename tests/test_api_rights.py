@@ -62,12 +62,17 @@ def everything_asked(client, base, webhook, delivery, event):
     for path in (f"webhooks/{webhook}/", f"deliveries/{delivery}/", f"events/{event}/"):
         yield "view", client.get(base + path)
     yield "add", client.post(f"{base}webhooks/", WEBHOOK, format="json")
+    yield "change", client.post(f"{one}resume/")
     yield "change", patch(max_attempts=3)
     yield "change", patch(is_active=False)
     yield "change", client.put(one, {**WEBHOOK, "name": "Put"}, format="json")
     yield "secret", patch(secret=NEWER)
     yield "secret", patch(secret="")
     yield "secret", patch(generate_secret=True)
+    yield "secret", patch(headers={"X-Api-Key": NEWER})
+    yield "secret", patch(authorization=f"Bearer {NEWER}")
+    yield "secret", client.post(f"{one}rotate-secret/", {"secret": NEWER}, format="json")
+    yield "secret", client.post(f"{one}finish-rotation/")
     yield "redeliver", client.post(f"{base}deliveries/{delivery}/redeliver/")
     yield "delete", client.delete(one)
 

@@ -106,7 +106,7 @@ def test_a_broker_that_is_down_fails_nobodys_commit(monkeypatch, caplog):
     def down(*args, **kwargs):
         raise ConnectionError
 
-    monkeypatch.setattr("webhooks.queue.async_task", down)
+    monkeypatch.setattr("webhooks.queue.waking.async_task", down)
     with transaction.atomic():
         emit("order.created", workspace=workspace, data={})
     assert Delivery.objects.count() == 1

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.factories import make_webhook, make_workspace
+from webhooks import actions
 from webhooks.engine import drain
 from webhooks.events import emit
 from webhooks.models import Attempt
@@ -81,3 +82,15 @@ def test_php_accepts_nine_megabytes_and_refuses_another_key(php):
     emit("order.paid", workspace=workspace, data={})
     drain(linger=0)
     assert Attempt.objects.order_by("pk").last().response_body == "invalid"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_php_with_the_former_key_accepts_during_a_rotation_and_refuses_after_it(php):
+    workspace = make_workspace()
+    webhook = make_webhook(workspace, callback_url=php, secret=SECRET)
+    actions.rotate_secret(webhook, by=None)
+    for answer in ("verified", "invalid"):
+        emit("order.created", workspace=workspace, data={"título": "año"})
+        drain(linger=0)
+        assert Attempt.objects.order_by("pk").last().response_body == answer
+        actions.finish_rotation(webhook, by=None)

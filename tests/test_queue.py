@@ -51,7 +51,7 @@ def test_a_claim_takes_no_more_than_the_cap_leaves_free(workspace):
 
 
 def test_a_busy_webhooks_backlog_hides_nobody(workspace, monkeypatch):
-    monkeypatch.setattr(queue, "HEAD", 10)
+    monkeypatch.setattr("webhooks.queue.claiming.HEAD", 10)
     make_webhook(workspace, name="noisy", patterns=["order.created"])
     owe(workspace, 30)
     claim(100, alone=False)
@@ -96,7 +96,7 @@ def test_a_lease_that_ran_out_is_claimed_again_and_the_late_result_changes_nothi
     again = claim(1, alone=True, now=first.now + timedelta(seconds=61))
     [delivery] = again.deliveries
     assert delivery.lost_claims == 1
-    assert record([verdict(first, first.deliveries[0])], first.now) == set()
+    assert record([verdict(first, first.deliveries[0])], first.now).fenced == set()
     stored = Delivery.objects.get()
     assert (stored.status, stored.attempt_count, stored.claim) == ("pending", 0, again.token)
     assert Attempt.objects.get().late
@@ -175,7 +175,7 @@ def test_deliveries_of_a_deleted_webhook_end(workspace):
 
 def test_a_wake_up_is_asked_for_once_until_a_drain_starts(monkeypatch):
     asked = []
-    monkeypatch.setattr(queue, "async_task", lambda *args, **options: asked.append(args))
+    monkeypatch.setattr("webhooks.queue.waking.async_task", lambda *args, **options: asked.append(args))
     queue.wake()
     queue.wake()
     assert len(asked) == 1

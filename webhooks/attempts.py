@@ -6,13 +6,17 @@ import hashlib
 from datetime import datetime
 
 import requests
+from django.views.decorators.debug import sensitive_variables
 
 from .exceptions import InvalidRequest, SendError
+from .headers import MASK
 from .models import Attempt, Delivery
+from .prepared import Prepared
 from .retry import Outcome
 
 # A GET's URL carries the whole payload; the event has it already.
 MAX_URL_KEPT = 4000
+SHORTEST_ECHO = 8
 # Signatures are kept: they are no secrets, and what a receiver's developer compares with.
 
 
@@ -36,7 +40,7 @@ def attempt_of(
         request_url=((request.url if request else delivery.webhook.callback_url) or "")[:MAX_URL_KEPT],
     )
     if request is not None:
-        attempt.request_headers = dict(request.headers)
+        attempt.request_headers = _masked(request)
         body = request.body or b""
         attempt.request_body_sha256 = hashlib.sha256(
             body if isinstance(body, bytes) else body.encode()
@@ -44,8 +48,26 @@ def attempt_of(
     if isinstance(result, Exception):
         attempt.error_kind, attempt.error = _explained(result)
     else:
-        _keep_response(attempt, result)
+        _keep_response(attempt, result, _secret_values(request))
     return attempt
+
+
+def _masked(request: requests.PreparedRequest) -> dict[str, str]:
+    secret = _secret_names(request)
+    return {name: MASK if name.lower() in secret else value for name, value in request.headers.items()}
+
+
+def _secret_names(request: requests.PreparedRequest | None) -> frozenset[str]:
+    return request.masked_headers if isinstance(request, Prepared) else frozenset()
+
+
+@sensitive_variables()
+def _secret_values(request: requests.PreparedRequest | None) -> list[str]:
+    """Return what a receiver may echo and must not be recorded: each value, and what follows "Bearer "."""
+    values: list[str] = [request.headers[name] for name in _secret_names(request)] if request else []
+    values += [value.partition(" ")[2] for value in values]
+    # Shorter ones stand in too many texts by chance.
+    return sorted((value for value in values if len(value) >= SHORTEST_ECHO), key=len, reverse=True)
 
 
 def _explained(error: Exception) -> tuple[str, str]:
@@ -54,16 +76,22 @@ def _explained(error: Exception) -> tuple[str, str]:
     return "bad_response", "The answer could not be understood."
 
 
-def _keep_response(attempt: Attempt, response: requests.Response) -> None:
+@sensitive_variables()
+def _keep_response(attempt: Attempt, response: requests.Response, secrets: list[str]) -> None:
     attempt.status_code = response.status_code
     if not 200 <= response.status_code <= 299:
         attempt.error_kind = f"http_{response.status_code // 100}xx"
         attempt.error = f"The receiver answered {response.status_code} {response.reason}".strip() + "."
-    attempt.response_headers = {_text(name): _text(value) for name, value in response.headers.items()}
-    attempt.response_body = _text(response.content.decode("utf-8", errors="replace"))
+    attempt.response_headers = {
+        _text(name, secrets): _text(value, secrets) for name, value in response.headers.items()
+    }
+    attempt.response_body = _text(response.content.decode("utf-8", errors="replace"), secrets)
     attempt.response_truncated = getattr(response, "truncated", False)
 
 
-def _text(text: str) -> str:
-    """Return what PostgreSQL can store of it: anything but NUL."""
+@sensitive_variables()
+def _text(text: str, secrets: list[str]) -> str:
+    """Return what may be stored of it: no echo of a secret, and, for PostgreSQL, no NUL."""
+    for secret in secrets:
+        text = text.replace(secret, MASK)
     return text.replace("\x00", "\N{REPLACEMENT CHARACTER}")

@@ -152,7 +152,7 @@ def check_error_reports(**_: Any) -> Messages:
         checks.Warning(
             "Django's error reports, on the page and by mail, show the password in WEBHOOKS['EGRESS_PROXY'].",
             hint="Set DEFAULT_EXCEPTION_REPORTER_FILTER = 'webhooks.error_reports.ErrorReportFilter'.",
-            id="webhooks.W010",
+            id="webhooks.W006",
         )
     ]
 

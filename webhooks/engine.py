@@ -14,24 +14,27 @@ import threading
 import time
 import uuid
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import requests
 
-from . import queue, retry, signals
-from .attempts import attempt_of
+from . import outages, queue
+from .announcing import announce_notices, announce_verdicts
 from .conf import settings
 from .exceptions import InvalidRequest, UndecryptableSecret
-from .models import Attempt, Delivery
-from .queue import Claim, Verdict
+from .health import Notice
+from .models import Delivery
+from .queue import Claim, Told
 from .request import build_request
-from .retry import Outcome
 from .sender import Sender
 from .transport import Bounds
+from .verdicts import Result, judged
+
+T = TypeVar("T")
 
 logger = logging.getLogger("webhooks")
 
@@ -41,7 +44,7 @@ RECORD_MARGIN = 5
 PATIENCE = 0.05
 GATHER = 0.02
 LINGER_PAUSE = 0.05
-# When a delivery whose secret cannot be decrypted is looked at again.
+# When a delivery whose webhook cannot be decrypted is looked at again.
 UNDECRYPTABLE_DELAY = timedelta(minutes=5)
 
 _logged_undecryptable: set[tuple[int, int]] = set()
@@ -76,14 +79,6 @@ class _Outstanding:
     request: requests.PreparedRequest | None = None
 
 
-@dataclass(frozen=True)
-class _Result:
-    outstanding: _Outstanding
-    result: requests.Response | Exception
-    started: float
-    finished: float
-
-
 class _Drain:
     def __init__(
         self,
@@ -102,6 +97,7 @@ class _Drain:
         self.outstanding: dict[int, _Outstanding] = {}
         self.recorded = 0
         self.holds_linger = False
+        self.replaced = False
 
     def run(self) -> int:
         self.sender.start()
@@ -121,6 +117,10 @@ class _Drain:
         """Do one round; return whether there is another."""
         if self.stop.is_set():
             self.sender.refuse()
+        if self.outstanding and not self.replaced and not self._may_claim():
+            # What is in flight may take long to end: somebody else must claim meanwhile.
+            self.replaced = True
+            self._ask_for_another()
         touched, unsendable = self._claim_and_send() if self._may_claim() else (0, [])
         results = [*unsendable, *self._collect()]
         if results:
@@ -131,13 +131,13 @@ class _Drain:
     def _may_claim(self) -> bool:
         return not self.stop.is_set() and time.monotonic() < self.until
 
-    def _claim_and_send(self) -> tuple[int, list[_Result]]:
+    def _claim_and_send(self) -> tuple[int, list[Result]]:
         """Claim as many as there are free slots; return how many rows that touched, and what cannot be sent."""
         free = self.bounds.concurrency - len(self.outstanding)
         if free < self.bounds.concurrency // 4:
             return 0, []  # a larger batch will be cheaper
         now = None if self.clock is None else self.clock()
-        claim = queue.claim(free, alone=not self.outstanding, now=now)
+        claim = self._steadily(lambda: queue.claim(free, alone=not self.outstanding, now=now))
         sendable_until = claim.monotonic + settings.LEASE - settings.TIMEOUT - RECORD_MARGIN
         unsendable = []
         for delivery in claim.deliveries:
@@ -149,7 +149,7 @@ class _Drain:
                 self._put_off(self.outstanding[delivery.pk], error)
             except InvalidRequest as error:
                 now_read = time.monotonic()
-                unsendable.append(_Result(self.outstanding[delivery.pk], error, now_read, now_read))
+                unsendable.append(_result(self.outstanding[delivery.pk], error, now_read, now_read))
             else:
                 self.outstanding[delivery.pk] = _Outstanding(claim, delivery, request)
                 self.sender.put(delivery.pk, request, sendable_until)
@@ -169,12 +169,14 @@ class _Drain:
         webhook = one.delivery.webhook
         if (webhook.pk, webhook.version) not in _logged_undecryptable:
             _logged_undecryptable.add((webhook.pk, webhook.version))
-            logger.error("Webhook %s: its secret cannot be decrypted, nothing is sent. %s", webhook.pk, error)
+            logger.error(
+                "Webhook %s: what is encrypted of it cannot be read, nothing is sent. %s", webhook.pk, error
+            )
         due_at = one.claim.moment(time.monotonic()) + UNDECRYPTABLE_DELAY
         queue.hand_back(one.claim.token, [one.delivery.pk], due_at)
         del self.outstanding[one.delivery.pk]
 
-    def _collect(self) -> list[_Result]:
+    def _collect(self) -> list[Result]:
         """Return the results that have come; what was not sent is handed back."""
         sending = sum(one.request is not None for one in self.outstanding.values())
         if not sending:
@@ -186,7 +188,7 @@ class _Drain:
             if sent.result is None:
                 unsent.append(one)
             else:
-                results.append(_Result(one, sent.result, sent.started, sent.finished))
+                results.append(_result(one, sent.result, sent.started, sent.finished))
         self._hand_back(unsent)
         return results
 
@@ -199,14 +201,29 @@ class _Drain:
             now = group[0].claim.moment(time.monotonic())
             queue.hand_back(token, [one.delivery.pk for one in group], now)
 
-    def _record(self, results: list[_Result]) -> None:
-        verdicts = [_judged(result) for result in results]
-        now = results[-1].outstanding.claim.moment(time.monotonic())
-        fenced = queue.record(verdicts, now)
+    def _record(self, results: list[Result]) -> None:
+        verdicts = [judged(result, _jitter()) for result in results]
+        now = results[-1].claim.moment(time.monotonic())
+        recorded = self._steadily(lambda: queue.record(verdicts, now))
         for result in results:
-            del self.outstanding[result.outstanding.delivery.pk]
+            del self.outstanding[result.delivery.pk]
         self.recorded += len(results)
-        _announce(verdict for verdict in verdicts if verdict.attempt.delivery_id in fenced)
+        announce_verdicts(verdict for verdict in verdicts if verdict.attempt.delivery_id in recorded.fenced)
+        if recorded.told:
+            self._pass_on(recorded.told)
+
+    def _pass_on(self, told: Sequence[Told]) -> None:
+        """Tell whom it concerns what became of webhooks; the owners by a task of its own."""
+        recovered = [one.webhook_id for one in told if one.notice is Notice.RECOVERED]
+        if recovered:
+            self._steadily(lambda: queue.unpark(recovered))
+        announce_notices(told)
+        queue.notify_after_commit()
+
+    def _steadily(self, call: Callable[[], T]) -> T:
+        """Outlast a database that is away, as long as a lease still covers what is not recorded."""
+        leases = [one.claim.monotonic + settings.LEASE for one in self.outstanding.values()]
+        return outages.outlast(call, max(leases, default=0))
 
     def _linger(self) -> bool:
         """Wait a moment if something falls due soon and no other drain waits for it."""
@@ -226,72 +243,21 @@ def _due_soon() -> bool:
     return due_at is not None and due_at <= queue.database_now() + queue.SWEEP_INTERVAL
 
 
-def _judged(result: _Result) -> Verdict:
-    """Return what this result means for its delivery: pure, but for the jitter that it draws."""
-    claim, delivery = result.outstanding.claim, result.outstanding.delivery
-    outcome = retry.judge(result.result)
-    now = claim.moment(result.finished)
-    due_at = None
-    if outcome is Outcome.TRANSIENT:
-        schedule = retry.Schedule(delays=settings.RETRY_SCHEDULE, jitter=settings.RETRY_JITTER)
-        due_at = retry.next_due_at(
-            schedule,
-            delivery.attempts_made + 1,
-            delivery.webhook.max_attempts,
-            now,
-            random.uniform(-1, 1),  # noqa: S311  spreads retries, hides nothing
-            _retry_after(result.result),
-        )
-    status, because = _ending(outcome, due_at)
-    return Verdict(
-        claim=claim.token,
-        outcome=outcome,
-        status=status,
-        ended_because=because,
-        due_at=due_at,
-        attempt=attempt_of(
-            delivery,
-            result.outstanding.request,
-            result.result,
-            outcome,
-            started_at=claim.moment(result.started),
-            duration=result.finished - result.started,
-        ),
+def _result(
+    one: _Outstanding, result: requests.Response | Exception, started: float, finished: float
+) -> Result:
+    return Result(
+        claim=one.claim,
+        delivery=one.delivery,
+        request=one.request,
+        result=result,
+        started=started,
+        finished=finished,
     )
 
 
-def _ending(outcome: Outcome, due_at: datetime | None) -> tuple[str, str]:
-    if outcome is Outcome.SUCCESS:
-        return Delivery.Status.SUCCEEDED, ""
-    if due_at is not None:
-        return Delivery.Status.PENDING, ""
-    reasons = Delivery.EndedBecause
-    because = {Outcome.PERMANENT: reasons.PERMANENT, Outcome.GONE: reasons.GONE}
-    return Delivery.Status.FAILED, because.get(outcome, reasons.EXHAUSTED)
-
-
-def _retry_after(result: requests.Response | Exception) -> str | None:
-    if isinstance(result, requests.Response) and result.status_code in (429, 503):
-        return result.headers.get("Retry-After")
-    return None
-
-
-def _announce(verdicts: Iterable[Verdict]) -> None:
-    """Tell this app's own signals what was recorded, if anybody listens."""
-    listened = (signals.attempt_finished, signals.delivery_succeeded, signals.delivery_failed)
-    if not any(one.has_listeners() for one in listened):
-        return
-    verdicts = list(verdicts)
-    deliveries = Delivery.objects.in_bulk([verdict.attempt.delivery_id for verdict in verdicts])
-    for verdict in verdicts:
-        delivery = deliveries.get(verdict.attempt.delivery_id)
-        if delivery is None:
-            continue
-        signals.attempt_finished.send_robust(sender=Attempt, attempt=verdict.attempt, delivery=delivery)
-        if verdict.status == Delivery.Status.SUCCEEDED:
-            signals.delivery_succeeded.send_robust(sender=Delivery, delivery=delivery)
-        elif verdict.status == Delivery.Status.FAILED:
-            signals.delivery_failed.send_robust(sender=Delivery, delivery=delivery)
+def _jitter() -> float:
+    return random.uniform(-1, 1)  # noqa: S311  spreads retries, hides nothing
 
 
 @contextmanager

@@ -68,7 +68,7 @@ _KINDS = (
     ErrorKind(
         name="http_4xx",
         explanation="The receiver refused the request.",
-        advice="Read the response below: it usually says what the receiver did not accept.",
+        advice="Read the response: it usually says what the receiver did not accept.",
     ),
     ErrorKind(
         name="http_5xx",
@@ -107,7 +107,7 @@ KINDS = {kind.name: kind for kind in _KINDS}
 
 # What is worth saying of one status code beyond its class.
 _ADVICE_BY_STATUS = {
-    400: "Read the response below: the receiver could not make sense of the request.",
+    400: "Read the response: the receiver could not make sense of the request.",
     401: "Check the webhook's secret or Authorization: the receiver did not accept them.",
     403: "Check the webhook's secret or Authorization, and any firewall in front of the receiver.",
     404: "Check the path of the callback URL: the receiver knows nothing there.",

@@ -25,11 +25,14 @@ class UndecryptableSecret(WebhooksError, ValueError):
     """An encrypted value fits none of the configured keys. It is never used as it is."""
 
 
+class ConcurrentChange(WebhooksError):
+    """The webhook was changed or deleted since it was read; nothing was written."""
+
+
 class InvalidRequest(WebhooksError, ValueError):
     """A delivery cannot be built into a request; no later try would do better.
 
-    `kind` is the word recorded on the attempt: bad_url, refused_address, refused_port,
-    bad_request, bad_secret or encoding.
+    `kind` is the word recorded on the attempt: one of error_kinds.
     """
 
     def __init__(self, kind: str, message: str) -> None:

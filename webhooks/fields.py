@@ -46,17 +46,30 @@ def decrypted(stored: EncryptedText) -> str:
         ) from None
 
 
+def is_current(stored: EncryptedText) -> bool:
+    """Return whether the newest key alone reads it, so that every other key could go."""
+    try:
+        _ciphers()[0].decrypt(stored.removeprefix(TOKEN_PREFIX).encode("utf-8"))
+    except (InvalidToken, UnicodeError):
+        return False
+    return True
+
+
 def _cipher() -> MultiFernet:
+    return MultiFernet(_ciphers())
+
+
+def _ciphers() -> Sequence[Fernet]:
     secret_keys = (django_settings.SECRET_KEY, *django_settings.SECRET_KEY_FALLBACKS)
-    return _multi_fernet(tuple(settings.ENCRYPTION_KEYS or ()), tuple(map(str, secret_keys)))
+    return _fernets(tuple(settings.ENCRYPTION_KEYS or ()), tuple(map(str, secret_keys)))
 
 
 @lru_cache(maxsize=4)
 @sensitive_variables()
-def _multi_fernet(keys: tuple[str, ...], secret_keys: tuple[str, ...]) -> MultiFernet:
+def _fernets(keys: tuple[str, ...], secret_keys: tuple[str, ...]) -> Sequence[Fernet]:
     # The derived keys stay last even where ENCRYPTION_KEYS is set: what was written before it was set
     # must stay readable on the day an operator follows the deploy check's advice.
-    return MultiFernet([Fernet(key) for key in [*map(str.encode, keys), *map(_derived_key, secret_keys)]])
+    return [Fernet(key) for key in [*map(str.encode, keys), *map(_derived_key, secret_keys)]]
 
 
 def _derived_key(secret_key: str) -> bytes:

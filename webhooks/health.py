@@ -86,9 +86,30 @@ def after_failure(health: Health, now: datetime, disable_after: timedelta) -> Ch
     return reminded(failing, now, disable_after)
 
 
+def after_gone(health: Health, now: datetime) -> Change:
+    """Return what a 410 at `now` makes of it: nobody is there any more."""
+    gone = replace(
+        health,
+        consecutive_failures=health.consecutive_failures + 1,
+        failing_since=health.failing_since or now,
+        told=max(health.told, TOLD_FAILING),
+    )
+    return Change(gone, Notice.DISABLED)
+
+
+def after_activation(health: Health, now: datetime) -> Change:
+    """Return it as it is when a person activates the webhook: if it had failed, one delivery is tried first.
+
+    That the owners were told stays known, so that they hear of the recovery too.
+    """
+    if not health.failing_since:
+        return Change(Health())
+    return Change(Health(paused_until=now, told=min(health.told, TOLD_FAILING)))
+
+
 def reminded(health: Health, now: datetime, disable_after: timedelta) -> Change:
     """Return it with the warning that has fallen due, if one has and was not yet given."""
-    if health.told >= TOLD_FAILING and health.failing_since is not None:
+    if health.failing_since is not None:
         for level, share, notice in _WARNINGS:
             if health.told < level and now - health.failing_since >= disable_after * share:
                 return Change(replace(health, told=level), notice)

@@ -6,22 +6,23 @@ from datetime import datetime
 from functools import lru_cache
 from urllib.parse import quote_plus
 
-import requests
 from django.utils.module_loading import import_string
 from django.views.decorators.debug import sensitive_variables
 from requests.structures import CaseInsensitiveDict
 
-from . import __version__, addresses, encoding, signing
+from . import __version__, addresses, encoding, limits, signing
+from . import headers as rules
 from .conf import settings
 from .exceptions import InvalidRequest
 from .models import Event, Webhook
+from .prepared import Prepared
 
 USER_AGENT = f"django-workspace-webhooks/{__version__}"
 
 
 def build_request(
     webhook: Webhook, event: Event, attempt_number: int, now: datetime, *, delivery_id: int | None
-) -> requests.PreparedRequest:
+) -> Prepared:
     """Return the request of one attempt. The payload's bytes are made once: they are signed, they are sent.
 
     `now` is the attempt's time, which the receiver may hold against its own clock. `delivery_id` is None in a
@@ -29,9 +30,12 @@ def build_request(
     """
     url = addresses.checked_url(webhook.callback_url, addresses.configured_policy())
     payload = request_body(webhook, event)
-    request = requests.PreparedRequest()
+    request = Prepared()
     request.method = _method(webhook)
-    request.headers = _headers(webhook, event, attempt_number, delivery_id)
+    request.headers, request.masked_headers = _own_headers(webhook)
+    # Ours come last, and win.
+    request.headers.update(_headers(event, attempt_number, delivery_id))
+    request.headers.update(_signatures(webhook, str(event.pk), payload, now))
     if request.method == Webhook.Method.GET:
         separator = "&" if "?" in url else "?"
         request.url = f"{url}{separator}{encoding.PAYLOAD_FIELD}={quote_plus(payload)}"
@@ -40,7 +44,9 @@ def build_request(
         request.body = payload
         request.headers["Content-Type"] = webhook.content_type
         request.headers["Content-Length"] = str(len(payload))
-    request.headers.update(_signatures(webhook, str(event.pk), payload, now))
+    request.neighbours = webhook.workspace_id
+    request.connect_timeout = limits.within(webhook.connect_timeout, settings.CONNECT_TIMEOUT)
+    request.timeout = limits.within(webhook.timeout, settings.TIMEOUT)
     return request
 
 
@@ -70,17 +76,30 @@ def _method(webhook: Webhook) -> str:
     return str(webhook.method)
 
 
-def _headers(
-    webhook: Webhook, event: Event, attempt_number: int, delivery_id: int | None
-) -> CaseInsensitiveDict[str]:
-    headers = CaseInsensitiveDict(
-        {
-            "User-Agent": USER_AGENT,
-            "Accept": "*/*",
-            "X-Webhook-Event": event.type,
-            "X-Webhook-Attempt": str(attempt_number),
-        }
-    )
+@sensitive_variables()
+def _own_headers(webhook: Webhook) -> tuple[CaseInsensitiveDict[str], frozenset[str]]:
+    """Return the headers that the webhook adds, and the names of those that are secret: all of its own.
+
+    Raises InvalidRequest: a row may have been written past the rules.
+    """
+    headers = webhook.headers
+    message = rules.error(headers) if headers else None
+    authorization = webhook.authorization
+    if authorization:
+        message = message or rules.authorization_error(authorization)
+        headers = {**headers, "Authorization": authorization}
+    if message:
+        raise InvalidRequest("bad_request", message)
+    # A webhook may ask for another type of answer, which is why this one is not reserved.
+    return CaseInsensitiveDict({"Accept": "*/*", **headers}), frozenset(map(str.lower, headers))
+
+
+def _headers(event: Event, attempt_number: int, delivery_id: int | None) -> dict[str, str]:
+    headers = {
+        "User-Agent": USER_AGENT,
+        "X-Webhook-Event": event.type,
+        "X-Webhook-Attempt": str(attempt_number),
+    }
     if delivery_id is not None:
         headers["X-Webhook-Delivery"] = str(delivery_id)
     return headers
@@ -88,17 +107,24 @@ def _headers(
 
 @sensitive_variables()
 def _signatures(webhook: Webhook, message_id: str, payload: bytes, now: datetime) -> dict[str, str]:
-    """Return the Standard Webhooks headers, and with a secret both signatures; without one, none."""
+    """Return the Standard Webhooks headers, and with a secret both signatures; without one, none.
+
+    While a rotation overlaps, receivers that know only the former secret must still find what they verify:
+    X-Signature is made with that one, and webhook-signature carries both (Standard Webhooks: space-separated).
+    """
     stamp = int(now.timestamp())
     headers = {"webhook-id": message_id, "webhook-timestamp": str(stamp)}
-    secret = webhook.secret
-    if not secret:
+    secrets = webhook.signing_secrets(now)
+    if not secrets:
         return headers
-    headers["X-Signature"] = signing.x_signature(secret, payload)
+    headers["X-Signature"] = signing.x_signature(secrets[-1], payload)
+    if len(secrets) > 1:
+        headers["X-Signature-Next"] = signing.x_signature(secrets[0], payload)
     try:
-        headers["webhook-signature"] = signing.standard_signature(secret, message_id, stamp, payload)
+        signatures = [signing.standard_signature(secret, message_id, stamp, payload) for secret in secrets]
     except ValueError as error:
         raise InvalidRequest("bad_secret", str(error)) from None
+    headers["webhook-signature"] = " ".join(signatures)
     return headers
 
 

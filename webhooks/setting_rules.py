@@ -10,13 +10,12 @@ from cryptography.fernet import Fernet
 from django.utils.module_loading import import_string
 from django.views.decorators.debug import sensitive_variables
 
+from .actions import LONGEST_OVERLAP
 from .addresses import AddressPolicy
 from .authorities import read_authorities
 from .conf import settings
 from .egress import EgressProxy
 from .hosts import normalised_host
-
-LONGEST_ROTATION_OVERLAP = 30 * 24 * 3600
 
 _POSITIVE = "must be a number above 0."
 _COUNTS = ("CONCURRENCY", "IN_FLIGHT_PER_WEBHOOK", "RESPONSE_BODY_LIMIT", "RESPONSE_HEADERS_LIMIT")
@@ -78,7 +77,7 @@ def _are_ports(value: Any) -> bool:
 
 
 def _is_overlap(value: Any) -> bool:
-    return _is_number(value) and 0 <= value <= LONGEST_ROTATION_OVERLAP
+    return _is_number(value) and 0 <= value <= LONGEST_OVERLAP
 
 
 def _is_origin(value: Any) -> bool:

@@ -17,6 +17,9 @@ delivery_succeeded = Signal()
 # A delivery ended without success; `delivery.ended_because` says why. sender: Delivery. delivery: Delivery.
 delivery_failed = Signal()
 
+# A webhook has failed for a while and is paused. sender: Webhook. webhook: Webhook; since: aware datetime.
+webhook_failing = Signal()
+
 # A webhook was disabled by the machine. sender: Webhook. webhook: Webhook; reason: str.
 webhook_disabled = Signal()
 

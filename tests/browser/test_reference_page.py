@@ -1,37 +1,12 @@
 """The reference page, step by step, in a real browser, against the running demo."""
 
-import os
 import time
-from pathlib import Path
-
-import pytest
 
 from tests.demo import running_demo
 
 LABELS = [
     "Name", "Callback URL", "Method", "Content-Type", "Max attempts", "Status", "Secret", "Events",
 ]  # fmt: skip
-
-
-@pytest.fixture
-def screenshots(tmp_path):
-    folder = Path(os.environ.get("SCREENSHOTS", tmp_path))
-    folder.mkdir(exist_ok=True, parents=True)
-    return folder
-
-
-@pytest.fixture
-def browser(require, monkeypatch):
-    monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
-    program = require("chromium")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=program, args=["--no-sandbox", "--disable-dev-shm-usage"]
-        )
-        yield browser
-        browser.close()
 
 
 def log_in(page, demo):

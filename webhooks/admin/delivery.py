@@ -21,7 +21,7 @@ from .. import actions
 from ..models import Delivery
 from .badges import badge, when
 from .exchange import exchanges
-from .explanation import next_attempt, reason
+from .explanation import next_attempt, reason, waiting
 from .scope import ReadOnlyAdmin, sees_several, workspaces_granting
 
 WEBHOOK_LOOKUP = "webhook__id__exact"
@@ -30,14 +30,14 @@ WEBHOOK_LOOKUP = "webhook__id__exact"
 @admin.register(Delivery)
 class DeliveryAdmin(ReadOnlyAdmin):
     list_display_links = ("event_shown",)
-    list_select_related = ("webhook", "workspace")
+    list_select_related = ("webhook__state", "workspace")
     list_per_page = 50
     allowed_lookups = frozenset({"status__exact", "event_type__exact", WEBHOOK_LOOKUP})
     actions = ("redeliver_selected",)
     fields = ()
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        return super().get_queryset(request).select_related("webhook", "workspace")
+        return super().get_queryset(request).select_related("webhook__state", "workspace")
 
     def get_list_display(self, request: HttpRequest) -> tuple[str, ...]:
         workspace = ("workspace",) if sees_several(request) else ()
@@ -90,6 +90,7 @@ class DeliveryAdmin(ReadOnlyAdmin):
             status=badge(delivery.status, delivery.get_status_display()),
             reason=reason(delivery, found[0].attempt if found else None, now),
             next_attempt=next_attempt(delivery, now),
+            due_at=None if waiting(delivery, now) else delivery.due_at,
             exchanges=found,
             earlier=delivery.attempts.count() - len(found),
             may_redeliver=can_redeliver(delivery) and self.has_redeliver_permission(request, delivery),

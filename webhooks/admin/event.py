@@ -58,7 +58,7 @@ class EventAdmin(ReadOnlyAdmin):
     ) -> Any:
         event: Event = context["original"]
         now = timezone.now()
-        deliveries = event.deliveries.select_related("webhook").order_by("-pk")[:DELIVERIES_SHOWN]
+        deliveries = event.deliveries.select_related("webhook__state").order_by("-pk")[:DELIVERIES_SHOWN]
         context.update(
             title=_("Event"),
             subtitle=event.type,

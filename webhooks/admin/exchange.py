@@ -5,7 +5,10 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
+from requests.structures import CaseInsensitiveDict
+
 from ..encoding import BUILT_IN
+from ..error_kinds import ErrorKind, explain
 from ..exceptions import InvalidRequest
 from ..models import Attempt, Delivery, Event, Webhook
 from ..request import request_body
@@ -20,6 +23,10 @@ class Exchange:
     request_body: str | None
     """None: what was sent can no longer be rebuilt."""
     request_body_cut: bool
+    explained: ErrorKind | None
+    """What its error means and what to do about it."""
+    location: str
+    """Where a redirect would have led; redirects are not followed."""
 
 
 def exchanges(delivery: Delivery) -> list[Exchange]:
@@ -35,7 +42,14 @@ def _exchange(attempt: Attempt, bodies: dict[str, str]) -> Exchange:
         attempt=attempt,
         request_body=None if body is None else body[:BODY_SHOWN],
         request_body_cut=body is not None and len(body) > BODY_SHOWN,
+        explained=explain(attempt.error_kind, attempt.status_code),
+        location=_location(attempt) if 300 <= (attempt.status_code or 0) <= 399 else "",
     )
+
+
+def _location(attempt: Attempt) -> str:
+    headers = CaseInsensitiveDict(attempt.response_headers)
+    return str(headers.get("Location", ""))
 
 
 def _bodies(webhook: Webhook, event: Event) -> dict[str, str]:

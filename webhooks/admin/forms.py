@@ -7,38 +7,34 @@ from typing import Any
 from django import forms
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
+from django.views.decorators.debug import sensitive_variables
 
-from .. import catalogue
-from ..exceptions import UnknownEventType
+from .. import actions, durations
+from ..conf import settings
 from ..models import Webhook
 from ..models.webhook import MAX_ATTEMPTS_LIMIT
-from .widgets import EventsInput, SecretInput
+from .fields import AuthorizationField, DurationsField, EventsField, HeadersField
+from .widgets import SecretInput
 
-
-class EventsField(forms.MultipleChoiceField):
-    """Patterns: the registered types, all, and whatever the webhook has already."""
-
-    widget = EventsInput
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.kept: frozenset[str] = frozenset()
-
-    def valid_value(self, value: str) -> bool:
-        if value in self.kept:
-            return True
-        try:
-            catalogue.check_pattern(value)
-        except UnknownEventType:
-            return False
-        return True
-
-    def has_changed(self, initial: Any, data: Any) -> bool:
-        return set(initial or ()) != set(data or ())
+LIMITS = ("timeout", "connect_timeout", "retry_schedule", "rate_limit", "max_in_flight", "ordered")
+# Posted values that no error report may show.
+SENSITIVE = ("secret", "headers", "authorization_token", "authorization_username", "authorization_password")
+HOUR = 3600
+OVERLAPS: dict[float, Any] = {
+    0: _("none: replace it at once"),
+    HOUR: _("1 hour"),
+    24 * HOUR: _("1 day"),
+    7 * 24 * HOUR: _("7 days"),
+    30 * 24 * HOUR: _("30 days"),
+}
 
 
 class WebhookForm(forms.ModelForm):
-    """The page's eight fields. The change form is without the secret, which is never shown again."""
+    """The page's eight fields, and more settings below them.
+
+    The change form is without the secret, which is never shown again. `changes` are what the person changed, as
+    `actions.change` takes them, and `credentials` the columns that headers and Authorization come to.
+    """
 
     secret = forms.CharField(
         label=_("Secret"),
@@ -59,6 +55,40 @@ class WebhookForm(forms.ModelForm):
         help_text=_("What this webhook listens to. Each of these events is sent to your callback URL."),
     )
 
+    headers = HeadersField(
+        label=_("Headers"),
+        required=False,
+        widget=forms.Textarea(
+            attrs={
+                "class": "vLargeTextField webhooks-mono",
+                "rows": 3,
+                "placeholder": "X-Api-Key: …",
+                "autocomplete": "off",
+                "spellcheck": "false",
+            }
+        ),
+        help_text=_(
+            "Sent along with every request, one “Name: value” on each line. After saving, values are shown as "
+            "••••; leave those as they are to keep them."
+        ),
+    )
+    authorization = AuthorizationField(
+        label=_("Authorization"),
+        required=False,
+        help_text=_("What your server asks for before it takes a request. It is never shown again."),
+    )
+    retry_schedule = DurationsField(
+        label=_("Retry schedule"),
+        required=False,
+        widget=forms.TextInput(attrs={"class": "vTextField"}),
+        help_text=_(
+            "How long to wait before the second attempt, the third, and so on, such as 30s, 5m, 2h; the last one "
+            "repeats. Up to 20, each between 1s and 1d."
+        ),
+    )
+    # The webhook as it was when the page was opened.
+    version = forms.IntegerField(required=False, widget=forms.HiddenInput)
+
     class Meta:
         model = Webhook
         fields = (
@@ -70,6 +100,7 @@ class WebhookForm(forms.ModelForm):
             "max_attempts",
             "is_active",
             "secret",
+            *LIMITS,
         )
         widgets = {
             "name": forms.TextInput(attrs={"class": "vTextField"}),
@@ -77,6 +108,11 @@ class WebhookForm(forms.ModelForm):
             "max_attempts": forms.NumberInput(
                 attrs={"class": "vIntegerField", "min": 1, "max": MAX_ATTEMPTS_LIMIT}
             ),
+            **{
+                name: forms.NumberInput(attrs={"class": "vIntegerField", "step": "any"})
+                for name in ("timeout", "connect_timeout", "rate_limit")
+            },
+            "max_in_flight": forms.NumberInput(attrs={"class": "vIntegerField"}),
         }
         help_texts = {
             "workspace": _("Whose events are sent. It cannot be changed later."),
@@ -92,6 +128,14 @@ class WebhookForm(forms.ModelForm):
             "is_active": _(
                 "Checked: the webhook is active, and events are sent. Unchecked: nothing is sent."
             ),
+            "timeout": _("Seconds that your server has to answer a request."),
+            "connect_timeout": _("Seconds that may pass until the connection to your server is open."),
+            "rate_limit": _("Requests per second, at most. 0.5 is one every two seconds. Empty: no limit."),
+            "max_in_flight": _("How many requests may wait for your server’s answer at the same time."),
+            "ordered": _(
+                "Send one event after another, each once the one before it has ended. An event that fails holds "
+                "up those behind it until its attempts run out."
+            ),
         }
 
     # Set for each request by the admin, on the class that it makes of this one.
@@ -100,12 +144,51 @@ class WebhookForm(forms.ModelForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.label_suffix = ""
+        self.changes: dict[str, Any] = {}
+        self.credentials: dict[str, str] = {}
         if self.instance.pk is None and self.only_workspace is not None:
             self.instance.workspace_id = self.only_workspace
+        if self.instance.pk is not None:
+            self._show_stored()
+        self._show_defaults()
+
+    def _show_stored(self) -> None:
+        self.initial.update(
+            events=self.instance.patterns,
+            headers=self.instance.masked_headers,
+            authorization=self.instance.masked_authorization,
+            version=self.instance.version,
+        )
         events = self.fields.get("events")
-        if self.instance.pk is not None and isinstance(events, EventsField):
-            self.initial["events"] = self.instance.patterns
+        if isinstance(events, EventsField):
             events.kept = frozenset(self.initial["events"])
+        if "authorization" in self.fields:
+            self.fields["authorization"].widget.attrs["stored"] = self.instance.masked_authorization
+
+    def _show_defaults(self) -> None:
+        """Say in each empty field what holds without it."""
+        for name, default in (
+            ("timeout", f"{settings.TIMEOUT:g}"),
+            ("connect_timeout", f"{settings.CONNECT_TIMEOUT:g}"),
+            ("max_in_flight", str(settings.IN_FLIGHT_PER_WEBHOOK)),
+            ("retry_schedule", durations.text(settings.RETRY_SCHEDULE)),
+        ):
+            if name in self.fields:
+                self.fields[name].widget.attrs["placeholder"] = default
+
+    @sensitive_variables()
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        if cleaned.get("version") not in (None, self.instance.version):
+            raise ValidationError(actions.CHANGED_SINCE)
+        self.changes = {name: cleaned[name] for name in self.changed_data if name in cleaned}
+        # Not a column's value yet: a mask must not be taken for one.
+        cleaned.pop("authorization", None)
+        try:
+            self.credentials = self.instance.credentials_from(self.changes)
+        except ValidationError as error:
+            self.add_error(None, error)
+        return cleaned
 
 
 class SecretForm(forms.Form):
@@ -119,9 +202,29 @@ class SecretForm(forms.Form):
         help_text=_("Leave it empty and one is generated for you and shown once."),
     )
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    overlap = forms.TypedChoiceField(
+        label=_("Overlap"),
+        required=False,
+        coerce=float,
+        empty_value=None,
+        help_text=_(
+            "How long the former secret goes on signing beside the new one, so that you can change your server "
+            "without losing an event: X-Signature is made with the former, X-Signature-Next with the new one."
+        ),
+    )
+
+    def __init__(self, *args: Any, overlaps: bool, **kwargs: Any) -> None:
+        """`overlaps`: there is a former secret that could go on signing."""
         super().__init__(*args, **kwargs)
         self.label_suffix = ""
+        if not overlaps:
+            del self.fields["overlap"]
+            return
+        default = settings.ROTATION_OVERLAP
+        offered: dict[float, Any] = {default: durations.text([default]), **OVERLAPS}
+        overlap: Any = self.fields["overlap"]
+        overlap.choices = [(f"{seconds:g}", offered[seconds]) for seconds in sorted(offered)]
+        overlap.initial = f"{default:g}"
 
     def clean_secret(self) -> str:
         secret: str = self.cleaned_data["secret"]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -15,29 +17,68 @@ from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 
 from .. import actions
+from ..exceptions import ConcurrentChange
 from ..models import Webhook
 from .forms import SecretForm
 
 
-class SecretPages(admin.ModelAdmin):
-    """The two pages beside the webhook's form. Every admin page is sent with `Cache-Control: no-store`."""
+def told(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """Answer what somebody else did in the meantime with a sentence, on the page as it is now."""
 
+    @wraps(view)
+    def wrapped(model_admin: Any, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        try:
+            return view(model_admin, request, *args, **kwargs)
+        except ConcurrentChange as error:
+            messages.error(request, str(error))
+        except ValidationError as error:
+            for message in error.messages:
+                messages.error(request, message)
+        return HttpResponseRedirect(request.get_full_path())
+
+    return wrapped
+
+
+class SecretPages(admin.ModelAdmin):
+    """The pages beside the webhook's form. Every admin page is sent with `Cache-Control: no-store`."""
+
+    @told
     @method_decorator(sensitive_post_parameters("secret"))
     @sensitive_variables()
     def secret_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Ask for a new secret; generate one when none is given, and show that one in this response only."""
         webhook = self._webhook(request, object_id)
-        form = SecretForm(request.POST) if request.method == "POST" else SecretForm()
+        form = self._secret_form(request, webhook)
         if request.method != "POST" or not form.is_valid():
             title = _("Rotate secret") if webhook.has_secret else _("Set a secret")
             return self._page(request, webhook, "secret_form", title, form=form, media=form.media)
         given = form.cleaned_data["secret"]
-        secret = actions.rotate_secret(webhook, by=request.user, secret=given or None)
+        overlap = form.cleaned_data.get("overlap")
+        secret = actions.rotate_secret(webhook, by=request.user, secret=given or None, overlap=overlap)
         if given:
             messages.success(request, _("The secret was replaced."))
             return self._back(webhook)
         return self._page(request, webhook, "secret_generated", _("New secret"), secret=secret)
 
+    def _secret_form(self, request: HttpRequest, webhook: Webhook) -> SecretForm:
+        if request.method == "POST":
+            return SecretForm(request.POST, overlaps=webhook.has_secret)
+        initial = {"overlap": request.GET["overlap"]} if "overlap" in request.GET else None
+        return SecretForm(initial=initial, overlaps=webhook.has_secret)
+
+    @told
+    def finish_rotation_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Ask, then let the new secret alone sign."""
+        webhook = self._webhook(request, object_id)
+        if request.method != "POST":
+            return self._page(request, webhook, "secret_finish", _("Finish rotation"))
+        if actions.finish_rotation(webhook, by=request.user):
+            messages.success(request, _("The rotation is finished: only the new secret signs."))
+        else:
+            messages.warning(request, _("No rotation is under way."))
+        return self._back(webhook)
+
+    @told
     def remove_secret_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Ask, then remove: requests are sent without a signature from then on."""
         webhook = self._webhook(request, object_id)

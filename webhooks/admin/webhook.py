@@ -10,23 +10,18 @@ from django.contrib.admin.views.main import ChangeList
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.forms import ModelChoiceField, ModelForm
 from django.http import HttpRequest, HttpResponse
-from django.urls import URLPattern, path, reverse
+from django.urls import URLPattern, path
 from django.utils.decorators import method_decorator
-from django.utils.html import format_html, format_html_join
-from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 
 from .. import access, actions
-from ..catalogue import ALL
-from ..models import Delivery, Webhook, WebhookState
-from .badges import badge, when
-from .forms import WebhookForm
+from ..models import Delivery, Webhook
+from .columns import WebhookColumns
+from .forms import LIMITS, SENSITIVE, WebhookForm
+from .health import HealthPages
 from .scope import ScopedAdmin, sees_several, workspaces_granting
-from .secret import SecretPages
-
-PATTERNS_SHOWN = 3
+from .secret import SecretPages, told
 
 
 class WebhookList(ChangeList):
@@ -37,7 +32,7 @@ class WebhookList(ChangeList):
         return (
             super()
             .get_queryset(request, exclude_parameters)
-            .select_related("workspace")
+            .select_related("workspace", "state")
             .prefetch_related("subscriptions")
             .annotate(
                 last_status=Subquery(latest.values("status")[:1]),
@@ -47,7 +42,7 @@ class WebhookList(ChangeList):
 
 
 @admin.register(Webhook)
-class WebhookAdmin(SecretPages, ScopedAdmin):
+class WebhookAdmin(WebhookColumns, HealthPages, SecretPages, ScopedAdmin):
     form = WebhookForm
     search_fields = ("name", "callback_url")
     list_display_links = ("name",)
@@ -72,24 +67,50 @@ class WebhookAdmin(SecretPages, ScopedAdmin):
         fields = ["name", "callback_url", "method", "content_type", "max_attempts", "is_active"]
         if obj is None:
             workspace = ["workspace"] if len(self._addable(request)) > 1 else []
-            return [(None, {"fields": [*workspace, *fields, "secret", "events"]})]
+            return [
+                (None, {"fields": [*workspace, *fields, "secret", "events"]}),
+                self._more_settings("headers", "authorization", *LIMITS),
+            ]
         workspace = ["workspace"] if sees_several(request) else []
         # Someone who may only look is shown what is chosen, not boxes that cannot be ticked.
-        events = "events" if self.has_change_permission(request, obj) else "events_all"
-        secret = "secret_links" if self.has_secret_permission(request, obj) else "secret_state"
-        return [(None, {"fields": [*workspace, *fields, secret, events]})]
+        may_change = self.has_change_permission(request, obj)
+        events = "events" if may_change else "events_all"
+        may_replace = self.has_secret_permission(request, obj)
+        secret = "secret_links" if may_replace else "secret_state"
+        shown = "" if may_change and may_replace else "_shown"
+        limits = LIMITS if may_change else [name.replace("schedule", "schedule_shown") for name in LIMITS]
+        return [
+            (None, {"fields": [*workspace, *fields, secret, events]}),
+            self._more_settings(f"headers{shown}", f"authorization{shown}", *limits),
+        ]
+
+    def _more_settings(self, *fields: str) -> Any:
+        description = _("You need none of these. An empty field works as its grey text says.")
+        return (
+            _("More settings"),
+            {"fields": fields, "classes": ["collapse", "webhooks-more"], "description": description},
+        )
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
-        return () if obj is None else ("workspace", "secret_links", "secret_state")
+        shown = (
+            "secret_links",
+            "secret_state",
+            "headers_shown",
+            "authorization_shown",
+            "retry_schedule_shown",
+        )
+        return () if obj is None else ("workspace", *shown)
 
     def get_form(
         self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any
     ) -> type[ModelForm]:
         form: type[Any] = super().get_form(request, obj, change, **kwargs)
         if obj is not None:
-            form.declared_fields.pop("secret", None)
-            form.base_fields.pop("secret", None)
+            _drop(form, "secret")
+            if not self.has_secret_permission(request, obj):
+                _drop(form, "headers", "authorization")
             return form
+        _drop(form, "version")
         addable = self._addable(request)
         field = form.base_fields.get("workspace")
         if isinstance(field, ModelChoiceField):
@@ -106,7 +127,8 @@ class WebhookAdmin(SecretPages, ScopedAdmin):
             kept["add"] = workspaces_granting(request, "add")
         return kept["add"]
 
-    @method_decorator(sensitive_post_parameters("secret"))
+    @told
+    @method_decorator(sensitive_post_parameters(*SENSITIVE))
     @sensitive_variables()
     def add_view(
         self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
@@ -115,7 +137,8 @@ class WebhookAdmin(SecretPages, ScopedAdmin):
             request, form_url, {"title": _("Create Webhook"), "create": True, **(extra_context or {})}
         )
 
-    @method_decorator(sensitive_post_parameters("secret"))
+    @told
+    @method_decorator(sensitive_post_parameters(*SENSITIVE))
     @sensitive_variables()
     def change_view(
         self,
@@ -126,29 +149,16 @@ class WebhookAdmin(SecretPages, ScopedAdmin):
     ) -> HttpResponse:
         return super().change_view(request, object_id, form_url, extra_context)
 
-    def render_change_form(
-        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
-    ) -> Any:
-        disabled = WebhookState.objects.filter(webhook=context["original"], disabled_at__isnull=False)
-        context["disabled_because"] = disabled.values_list("disabled_because", flat=True).first()
-        return super().render_change_form(request, context, *args, **kwargs)
-
+    @sensitive_variables()
     def save_model(self, request: HttpRequest, obj: Webhook, form: Any, change: bool) -> None:
-        if not change:
-            obj.save()
+        if change:
+            # Only what this person changed: the sender may have switched the webhook off in the meantime.
+            version = form.cleaned_data.get("version")
+            actions.change(obj, form.changes, by=request.user, version=version)
             return
-        # Only what this person changed: the sender may have switched the webhook off in the meantime.
-        columns = [name for name in form.changed_data if name not in ("events", "is_active")]
-        if columns:
-            obj.save(update_fields=columns)
-        if "is_active" in form.changed_data:
-            turn = actions.activate if form.cleaned_data["is_active"] else actions.deactivate
-            turn(obj, by=request.user)
-
-    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
-        super().save_related(request, form, formsets, change)
-        if "events" in form.changed_data:
-            form.instance.set_patterns(form.cleaned_data["events"])
+        for column, text in form.credentials.items():
+            setattr(obj, column, text)
+        actions.create(obj, form.cleaned_data["events"], by=request.user)
 
     def get_deleted_objects(self, objs: Iterable[Webhook], request: HttpRequest) -> Any:
         """Name the webhooks and nothing below: a webhook may have a million deliveries, and they stay."""
@@ -164,19 +174,14 @@ class WebhookAdmin(SecretPages, ScopedAdmin):
         for webhook in queryset:
             actions.delete(webhook, by=request.user)
 
-    def construct_change_message(
-        self, request: HttpRequest, form: Any, formsets: Any, add: bool = False
-    ) -> Any:
-        """Leave Status out of what is logged of a change: its action has logged it."""
-        if not add and "is_active" in form.changed_data:
-            form.changed_data.remove("is_active")
-        return super().construct_change_message(request, form, formsets, add)
+    def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> Any:
+        """Nothing, here and below: the action writes the log."""
 
     def log_change(self, request: HttpRequest, obj: Any, message: Any) -> Any:
-        return super().log_change(request, obj, message) if message else None
+        pass
 
     def log_deletions(self, request: HttpRequest, queryset: Any) -> Any:
-        """Nothing: the action writes the log."""
+        pass
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view
@@ -187,58 +192,19 @@ class WebhookAdmin(SecretPages, ScopedAdmin):
                 view(self.remove_secret_view),
                 name="webhooks_webhook_secret_remove",
             ),
+            path(
+                "<path:object_id>/secret/finish/",
+                view(self.finish_rotation_view),
+                name="webhooks_webhook_secret_finish",
+            ),
         ]
         return own + super().get_urls()
 
     def has_secret_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return self._granted(request, obj, "secret")
 
-    @admin.display(description=gettext_lazy("Status"))
-    def status(self, obj: Webhook) -> SafeString:
-        return badge("active", _("Active")) if obj.is_active else badge("inactive", _("Inactive"))
 
-    @admin.display(description=gettext_lazy("Callback URL"))
-    def callback_url_shown(self, obj: Webhook) -> SafeString:
-        return format_html('<span class="webhooks-url">{} {}</span>', obj.method, obj.callback_url)
-
-    @admin.display(description=gettext_lazy("Events"))
-    def events_shown(self, obj: Webhook) -> str:
-        names = [named(pattern) for pattern in obj.patterns]
-        if len(names) <= PATTERNS_SHOWN:
-            return ", ".join(names)
-        more = _("and %d more") % (len(names) - PATTERNS_SHOWN + 1)
-        return f"{', '.join(names[: PATTERNS_SHOWN - 1])} {more}"
-
-    @admin.display(description=gettext_lazy("Events"))
-    def events_all(self, obj: Webhook) -> SafeString:
-        return format_html_join("", "<div>{}</div>", ((named(pattern),) for pattern in obj.patterns))
-
-    @admin.display(description=gettext_lazy("Secret"))
-    def secret_state(self, obj: Webhook) -> str:
-        return _("set") if obj.has_secret else _("not set")
-
-    @admin.display(description=gettext_lazy("Secret"))
-    def secret_links(self, obj: Webhook) -> SafeString:
-        rotate = reverse("admin:webhooks_webhook_secret", args=[obj.pk])
-        if not obj.has_secret:
-            return format_html('{} <a href="{}">{}</a>', _("not set"), rotate, _("Set a secret"))
-        return format_html(
-            '{} <a href="{}">{}</a> <a href="{}">{}</a>',
-            _("set"),
-            rotate,
-            _("Rotate"),
-            reverse("admin:webhooks_webhook_secret_remove", args=[obj.pk]),
-            _("Remove"),
-        )
-
-    @admin.display(description=gettext_lazy("Last delivery"))
-    def last_delivery(self, obj: Any) -> SafeString | str:
-        if obj.last_status is None:
-            return _("none yet")
-        link = reverse("admin:webhooks_delivery_changelist", query={"webhook__id__exact": obj.pk})
-        status = badge(obj.last_status, str(Delivery.Status(obj.last_status).label))
-        return format_html('<a href="{}">{}</a> {}', link, status, when(obj.last_created_at))
-
-
-def named(pattern: str) -> str:
-    return _("All events") if pattern == ALL else pattern
+def _drop(form: type[Any], *names: str) -> None:
+    for name in names:
+        form.declared_fields.pop(name, None)
+        form.base_fields.pop(name, None)

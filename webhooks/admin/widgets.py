@@ -9,6 +9,9 @@ from django.utils.translation import gettext as _
 
 from .. import catalogue
 
+# The kinds of Authorization that can be chosen. What was not sent at all keeps what is stored.
+KEEP, NONE, BEARER, BASIC = "", "none", "bearer", "basic"
+
 
 class SecretInput(forms.TextInput):
     """A plain text input with a button that fills it in, in the browser."""
@@ -20,6 +23,34 @@ class SecretInput(forms.TextInput):
 
     def __init__(self) -> None:
         super().__init__(attrs={"class": "vTextField", "autocomplete": "off", "spellcheck": "false"})
+
+
+class AuthorizationInput(forms.Widget):
+    """A choice of the kind, and the inputs that it needs. What is stored is named by its kind, never shown."""
+
+    template_name = "webhooks/authorization_input.html"
+    parts = ("kind", "token", "username", "password")
+
+    def value_from_datadict(self, data: Any, files: Any, name: str) -> dict[str, str]:
+        return {part: data.get(f"{name}_{part}", "") for part in self.parts}
+
+    def value_omitted_from_data(self, data: Any, files: Any, name: str) -> bool:
+        return f"{name}_kind" not in data
+
+    def id_for_label(self, id_: str) -> str:
+        return f"{id_}_kind"
+
+    def get_context(self, name: str, value: Any, attrs: dict[str, Any] | None) -> dict[str, Any]:
+        """`value` is what was posted, or the mask of what is stored."""
+        context = super().get_context(name, value, attrs)
+        posted = value if isinstance(value, dict) else {}
+        stored = self.attrs.get("stored", "")
+        kinds = [(KEEP, _("Keep %(stored)s") % {"stored": stored})] if stored else []
+        kinds += [(NONE, _("None")), (BEARER, _("Bearer token")), (BASIC, _("User name and password"))]
+        context["kinds"] = kinds
+        context["posted"] = {"kind": KEEP if stored else NONE, **posted}
+        context["described_by"] = (attrs or {}).get("aria-describedby")
+        return context
 
 
 class EventsInput(forms.CheckboxSelectMultiple):

@@ -3,23 +3,47 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
-from django.core.exceptions import ValidationError as ModelError
-from django.db import IntegrityError, transaction
+from django.db import transaction
 from django.views.decorators.debug import sensitive_variables
 from rest_framework import serializers
+from rest_framework.fields import empty
+from rest_framework.utils.html import is_html_input
 
 from .. import actions, catalogue, signing
 from ..exceptions import InvalidRequest, UnknownEventType
+from ..headers import MAX_TOTAL_BYTES
 from ..models import Attempt, Delivery, Event, Webhook
 from ..models.database import alias
 from ..request import request_body
+from .errors import answered
+from .health import ExplainedAttempt, WebhookHealth
 
-_RULED_FIELDS = ("name", "callback_url", "method", "content_type", "max_attempts", "is_active")
+VIA = "API"
+
+# What people change as it is.
+_PLAIN = (*actions.CHANGEABLE, "is_active")
+# A field whose value is read in another form than it is written, by the name that actions know it by.
+_MEANT = {"patterns": "events", "masked_headers": "headers", "masked_authorization": "authorization"}
 
 
-class WebhookSerializer(serializers.ModelSerializer[Webhook]):
+class HeadersField(serializers.DictField):
+    """Header name → value, shown as a mask; a mask that is sent back keeps the value."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        value = serializers.CharField(allow_blank=True, trim_whitespace=False, max_length=MAX_TOTAL_BYTES)
+        super().__init__(child=value, **kwargs)
+
+    def get_value(self, dictionary: Any) -> Any:
+        """A form that says nothing of headers changes none: not in every version does DRF see to that."""
+        value = super().get_value(dictionary)
+        is_silent = is_html_input(dictionary) and not value and self.field_name not in dictionary
+        return empty if is_silent else value
+
+
+class WebhookSerializer(WebhookHealth, serializers.ModelSerializer[Webhook]):
     """Create and change need `context["workspace"]`."""
 
     events = serializers.ListField(
@@ -31,22 +55,41 @@ class WebhookSerializer(serializers.ModelSerializer[Webhook]):
         write_only=True, required=False, allow_blank=True, trim_whitespace=False, max_length=200_000
     )
     generate_secret = serializers.BooleanField(write_only=True, required=False)
+    headers = HeadersField(source="masked_headers", required=False)
+    authorization = serializers.CharField(
+        source="masked_authorization",
+        required=False,
+        allow_blank=True,
+        trim_whitespace=False,
+        max_length=MAX_TOTAL_BYTES,
+    )
     # Shown in the one response of the request that asked for it.
     _generated: str = ""
+    # The columns that "headers" and "authorization" come to.
+    _credentials: Mapping[str, str] = {}
 
     class Meta:
         model = Webhook
         fields = [
             "id",
-            *_RULED_FIELDS,
+            *_PLAIN,
             "has_secret",
             "secret",
             "generate_secret",
+            "rotating_until",
+            "headers",
+            "authorization",
             "events",
+            "health",
             "created_at",
             "updated_at",
         ]
-        read_only_fields = ["created_at", "updated_at"]
+        read_only_fields = ["rotating_until", "created_at", "updated_at"]
+
+    @property
+    def replaces_credentials(self) -> bool:
+        """Whether the valid data asks for another secret, headers or Authorization than are stored."""
+        return "secret" in self.validated_data or bool(self._credentials)
 
     def validate_events(self, patterns: list[str]) -> list[str]:
         # What is already subscribed to is kept, even when its app is gone.
@@ -60,70 +103,71 @@ class WebhookSerializer(serializers.ModelSerializer[Webhook]):
 
     @sensitive_variables()
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        if attrs.pop("generate_secret", False):
-            if "secret" in attrs:
+        """Return the changes as `actions.change` takes them."""
+        changes = {_MEANT.get(name, name): value for name, value in attrs.items()}
+        if changes.pop("generate_secret", False):
+            if "secret" in changes:
                 raise serializers.ValidationError({"secret": "Give a secret or ask for one, not both."})
-            attrs["secret"] = self._generated = signing.generate_secret()
+            changes["secret"] = self._generated = signing.generate_secret()
+        with answered():
+            self._draft(changes).full_clean(validate_unique=False)
+            self._credentials = (self.instance or Webhook()).credentials_from(changes)
+        return changes
+
+    @sensitive_variables()
+    def _draft(self, changes: Mapping[str, Any]) -> Webhook:
+        """Return what the webhook would be, without what is stored encrypted."""
         draft = Webhook(workspace=self.context["workspace"])
         if self.instance:
             draft.pk = self.instance.pk
             draft._state.adding = False
-            for name in _RULED_FIELDS:
+        for name in _PLAIN:
+            if self.instance:
                 setattr(draft, name, getattr(self.instance, name))
-        for name, value in attrs.items():
-            if name != "patterns":
-                setattr(draft, name, value)
-        try:
-            draft.full_clean(validate_unique=False)
-        except ModelError as error:
-            raise serializers.ValidationError(error.message_dict) from None
-        return attrs
+            if name in changes:
+                setattr(draft, name, changes[name])
+        draft.secret = changes.get("secret", "")
+        return draft
 
     @sensitive_variables()
     def create(self, validated_data: dict[str, Any]) -> Webhook:
-        patterns = validated_data.pop("patterns")
-        webhook = Webhook(workspace=self.context["workspace"], **validated_data)
-        self._save(webhook, patterns)
+        webhook = self._draft(validated_data)
+        for column, text in self._credentials.items():
+            setattr(webhook, column, text)
+        with answered():
+            actions.create(webhook, validated_data["events"], by=self.context["request"].user, via=VIA)
         return webhook
 
     @sensitive_variables()
     def update(self, instance: Webhook, validated_data: dict[str, Any]) -> Webhook:
         by = self.context["request"].user
-        patterns = validated_data.pop("patterns", None)
-        secret = validated_data.pop("secret", None)
-        is_active = validated_data.pop("is_active", instance.is_active)
-        for name, value in validated_data.items():
-            setattr(instance, name, value)
-        with transaction.atomic(using=alias()):
-            # Only what was asked for: the sender may have disabled the webhook since it was read.
-            self._save(instance, patterns, update_fields=[*validated_data])
+        secret = validated_data.get("secret")
+        with answered(), transaction.atomic(using=alias()):
+            actions.change(instance, validated_data, by=by, via=VIA)
             if secret:
-                actions.rotate_secret(instance, by=by, secret=secret)
+                actions.rotate_secret(instance, by=by, secret=secret, via=VIA)
             elif secret == "":
-                actions.remove_secret(instance, by=by)
-            if is_active != instance.is_active:
-                (actions.activate if is_active else actions.deactivate)(instance, by=by)
+                actions.remove_secret(instance, by=by, via=VIA)
         return instance
-
-    def _save(self, webhook: Webhook, patterns: list[str] | None, **options: Any) -> None:
-        try:
-            with transaction.atomic(using=alias()):
-                webhook.save(**options)
-                if patterns is not None:
-                    webhook.set_patterns(patterns)
-        except IntegrityError:
-            # Somebody else took the name since it was looked up.
-            raise serializers.ValidationError(
-                {"name": "This workspace already has a webhook with this name."}
-            ) from None
-        # What was prefetched for the request is out of date.
-        setattr(webhook, "_prefetched_objects_cache", {})  # noqa: B010
 
     def to_representation(self, instance: Webhook) -> dict[str, Any]:
         shown = super().to_representation(instance)
         if self._generated:
             shown["secret"] = self._generated
         return shown
+
+
+class RotationSerializer(serializers.Serializer[Any]):
+    """How a secret is to be rotated: without one, one is generated."""
+
+    secret = serializers.CharField(required=False, trim_whitespace=False, max_length=200_000)
+    generate_secret = serializers.BooleanField(required=False)
+    overlap = serializers.FloatField(required=False)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if attrs.pop("generate_secret", False) and "secret" in attrs:
+            raise serializers.ValidationError({"secret": "Give a secret or ask for one, not both."})
+        return attrs
 
 
 class EventSummarySerializer(serializers.ModelSerializer[Event]):
@@ -143,7 +187,7 @@ class EventSerializer(serializers.ModelSerializer[Event]):
         return json.loads(event.data)
 
 
-class AttemptSerializer(serializers.ModelSerializer[Attempt]):
+class AttemptSerializer(ExplainedAttempt, serializers.ModelSerializer[Attempt]):
     """`context["body"]` is the request's body, rebuilt from the event."""
 
     request = serializers.SerializerMethodField()
@@ -159,6 +203,8 @@ class AttemptSerializer(serializers.ModelSerializer[Attempt]):
             "status_code",
             "error_kind",
             "error",
+            "explanation",
+            "advice",
             "request",
             "response",
         ]

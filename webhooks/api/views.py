@@ -27,7 +27,9 @@ from ..exceptions import UnknownEventType
 from ..models import Delivery, Event, Webhook
 from . import serializers
 from .authentication import authentication_classes
+from .errors import answered
 from .filters import DeliveryFilter
+from .health import Resumable
 
 
 class NewestFirst(CursorPagination):
@@ -89,21 +91,53 @@ class WorkspaceViewSet(GenericViewSet[Any]):
         return {**super().get_serializer_context(), "workspace": getattr(self, "workspace", None)}
 
 
-class WebhookViewSet(WorkspaceViewSet, ModelViewSet[Webhook]):
+class WebhookViewSet(Resumable, WorkspaceViewSet, ModelViewSet[Webhook]):
     serializer_class = serializers.WebhookSerializer
     lookup_value_regex = "[0-9]{1,18}"
-    needs = {"create": "add", "update": "change", "partial_update": "change", "destroy": "delete"}
+    needs = {
+        "create": "add",
+        "update": "change",
+        "partial_update": "change",
+        "destroy": "delete",
+        "rotate_secret": "secret",
+        "finish_rotation": "secret",
+        "resume": "change",
+    }
 
     def get_queryset(self) -> QuerySet[Webhook]:
-        return Webhook.objects.filter(workspace=self.workspace).prefetch_related("subscriptions")
+        rows = Webhook.objects.filter(workspace=self.workspace).prefetch_related("subscriptions")
+        # A single one's state is read when it is shown, after whatever the request did to it.
+        return rows.select_related("state") if self.action == "list" else rows
 
     def perform_update(self, serializer: BaseSerializer[Webhook]) -> None:
-        if "secret" in serializer.validated_data:
+        if isinstance(serializer, serializers.WebhookSerializer) and serializer.replaces_credentials:
             self.demand("secret")
         serializer.save()
 
     def perform_destroy(self, instance: Webhook) -> None:
-        actions.delete(instance, by=self.request.user)
+        actions.delete(instance, by=self.request.user, via=serializers.VIA)
+
+    @action(detail=True, methods=["post"], url_path="rotate-secret")
+    def rotate_secret(self, request: Request, **_: Any) -> Response:
+        """Replace the secret; the former one goes on signing beside it for `overlap` seconds."""
+        webhook = self.get_object()
+        asked = serializers.RotationSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        with answered():
+            secret = actions.rotate_secret(
+                webhook, by=request.user, via=serializers.VIA, **asked.validated_data
+            )
+        generated = {} if "secret" in asked.validated_data else {"secret": secret}
+        return Response({**self.get_serializer(webhook).data, **generated})
+
+    @action(detail=True, methods=["post"], url_path="finish-rotation")
+    def finish_rotation(self, request: Request, **_: Any) -> Response:
+        """End the overlap now."""
+        webhook = self.get_object()
+        with answered():
+            if not actions.finish_rotation(webhook, by=request.user, via=serializers.VIA):
+                raise ValidationError({"detail": "No rotation is under way."})
+        return Response(self.get_serializer(webhook).data)
 
 
 class DeliveryViewSet(WorkspaceViewSet, ListModelMixin, RetrieveModelMixin):
@@ -125,7 +159,7 @@ class DeliveryViewSet(WorkspaceViewSet, ListModelMixin, RetrieveModelMixin):
     def redeliver(self, request: Request, **_: Any) -> Response:
         """Send an ended delivery again."""
         delivery = self.get_object()
-        if not actions.redeliver([delivery], by=request.user):
+        if not actions.redeliver([delivery], by=request.user, via=serializers.VIA):
             sentence = "Only a delivery that has ended, of a webhook that is not deleted, can be redelivered."
             raise ValidationError({"detail": sentence})
         delivery.refresh_from_db()

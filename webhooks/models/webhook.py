@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -10,14 +11,15 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models, transaction
 from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
-from django.views.decorators.debug import sensitive_variables
 
-from .. import addresses, catalogue, encoding, signing
+from .. import addresses, catalogue, encoding, limits
 from ..conf import settings
 from ..exceptions import InvalidRequest, UnknownEventType
-from ..fields import EncryptedText, EncryptedTextField, WorkspaceForeignKey
+from ..fields import WorkspaceForeignKey
+from .credentials import Credentials
 
 MAX_ATTEMPTS_LIMIT = 20
+NAME_TAKEN = "This workspace already has a webhook with this name."
 
 
 def content_type_choices() -> list[tuple[str, str]]:
@@ -36,7 +38,7 @@ class _PresentManager(models.Manager["Webhook"]):
         return super().get_queryset().filter(deleted_at=None)
 
 
-class Webhook(models.Model):
+class Webhook(Credentials):
     """A registered callback URL. Deleted softly: `objects` hides what is deleted, `with_deleted` does not."""
 
     class Method(models.TextChoices):
@@ -59,14 +61,6 @@ class Webhook(models.Model):
         validators=[MinValueValidator(1), MaxValueValidator(MAX_ATTEMPTS_LIMIT)],
     )
     is_active = models.BooleanField(_("Status"), default=True)
-    secret = EncryptedTextField(_("Secret"), blank=True, default="")
-    # While a rotation overlaps, both secrets sign.
-    previous_secret = EncryptedTextField(blank=True, default="", editable=False)
-    previous_secret_expires_at = models.DateTimeField(null=True, blank=True, editable=False)
-    # Header name → value as JSON text; see `headers`.
-    custom_headers = EncryptedTextField(_("Headers"), blank=True, default="")
-    # The whole value of the Authorization header: "Bearer …" or "Basic …".
-    authorization = EncryptedTextField(_("Authorization"), blank=True, default="")
     # Bounds and pace of its own; None: the project's.
     timeout = models.FloatField(_("Timeout"), null=True, blank=True)
     connect_timeout = models.FloatField(_("Connect timeout"), null=True, blank=True)
@@ -108,11 +102,6 @@ class Webhook(models.Model):
         self.refresh_from_db(fields=["version"])
 
     @property
-    def has_secret(self) -> bool:
-        """Whether requests are signed; asked without decrypting."""
-        return bool(self.__dict__.get("secret", ""))
-
-    @property
     def patterns(self) -> list[str]:
         """What the webhook subscribes to, in alphabetical order; uses prefetched subscriptions."""
         return sorted(subscription.pattern for subscription in self.subscriptions.all())
@@ -135,19 +124,6 @@ class Webhook(models.Model):
             self.subscriptions.exclude(pattern__in=patterns).delete()
             self.subscribe(*(pattern for pattern in dict.fromkeys(patterns) if pattern not in present))
 
-    def clean_fields(self, exclude: Any = None) -> None:
-        """Leave a stored, unchanged secret alone: it may not even be readable."""
-        untouched = {
-            name
-            for name in ("secret", "previous_secret")
-            if isinstance(self.__dict__.get(name), EncryptedText)
-        }
-        super().clean_fields(exclude={*(exclude or ()), *untouched})
-
-    def validate_constraints(self, exclude: Any = None) -> None:
-        """Read no secret on the way: the check would evaluate every field."""
-        super().validate_constraints(exclude={*(exclude or ()), "secret", "previous_secret"})
-
     def clean(self) -> None:
         """Check what no single field can. Raises ValidationError by field, in words that say what to do."""
         errors: dict[str, str] = {}
@@ -155,10 +131,13 @@ class Webhook(models.Model):
             ("callback_url", self._callback_url_error),
             ("name", self._name_error),
             ("secret", self.secret_error),
+            ("headers", self.headers_error),
+            ("authorization", self.authorization_error),
         ):
             message = check()
             if message:
                 errors[field] = message
+        errors.update(self._limit_errors())
         if errors:
             raise ValidationError(errors)
 
@@ -174,25 +153,23 @@ class Webhook(models.Model):
             return "With GET the event is sent in the query parameter “payload”; this URL already has one."
         return None
 
+    def _limit_errors(self) -> dict[str, str]:
+        checks: dict[str, Callable[[Any], str | None]] = {
+            "timeout": lambda seconds: limits.timeout_error(seconds, settings.TIMEOUT),
+            "connect_timeout": lambda seconds: limits.timeout_error(seconds, settings.CONNECT_TIMEOUT),
+            "retry_schedule": limits.retry_schedule_error,
+            "rate_limit": limits.rate_limit_error,
+            "max_in_flight": lambda count: limits.max_in_flight_error(count, settings.IN_FLIGHT_PER_WEBHOOK),
+        }
+        given = {name: getattr(self, name) for name in checks if getattr(self, name) is not None}
+        messages = {name: checks[name](value) for name, value in given.items()}
+        return {name: message for name, message in messages.items() if message}
+
     def _name_error(self) -> str | None:
         if self.workspace_id is None or not self.name or self.deleted_at is not None:
             return None
         others = Webhook.objects.filter(workspace=self.workspace_id, name=self.name).exclude(pk=self.pk)
-        return "This workspace already has a webhook with this name." if others.exists() else None
-
-    @sensitive_variables()
-    def secret_error(self) -> str | None:
-        """Return why the secret that was assigned cannot sign, if so."""
-        secret = self.__dict__.get("secret", "")
-        if not secret or isinstance(secret, EncryptedText):
-            return None
-        try:
-            signing.standard_key(secret)
-        except UnicodeEncodeError:
-            return "The secret has characters that cannot be written as UTF-8."
-        except ValueError as error:
-            return str(error)
-        return None
+        return NAME_TAKEN if others.exists() else None
 
 
 class WebhookState(models.Model):

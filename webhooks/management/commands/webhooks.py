@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from webhooks import engine, queue, retention
+from webhooks import engine, queue, reencryption, retention
 
 
 class Command(BaseCommand):
@@ -19,14 +19,30 @@ class Command(BaseCommand):
         verbs.add_parser("sweep", help="resume what waited for its webhook, then send what is due")
         prune = verbs.add_parser("prune", help="remove what ended long ago")
         prune.add_argument("--days", type=_days, help="keep this many days (default: RETENTION_DAYS)")
+        verbs.add_parser(
+            "reencrypt", help="write every secret under the newest key, so that older ones can go"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["verb"] == "prune":
             self.stdout.write(f"{retention.prune(options['days'])} deliveries removed")
             return
+        if options["verb"] == "reencrypt":
+            self._reencrypt()
+            return
         if options["verb"] == "sweep":
             self.stdout.write(f"{queue.unpark()} deliveries resumed")
         self.stdout.write(f"{engine.drain(budget=math.inf, linger=0)} attempts recorded")
+
+    def _reencrypt(self) -> None:
+        found = reencryption.reencrypt()
+        self.stdout.write(f"{found.written} values re-encrypted, {found.current} were under the newest key")
+        if found.unreadable:
+            webhooks = ", ".join(map(str, found.unreadable))
+            raise CommandError(
+                f"Values of these webhooks fit no configured key and were left as they are: {webhooks}. "
+                "Bring their key back into ENCRYPTION_KEYS, or replace the values."
+            )
 
 
 def _days(value: str) -> float:

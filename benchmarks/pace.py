@@ -1,0 +1,155 @@
+"""A webhook's pace with two worker processes: is its rate kept, and its order?
+
+    python -m benchmarks.pace [--database postgresql|sqlite] [--rate 50] [--seconds 20] [--ordered 1000]
+
+The receiver counts what arrives in each second, and answers every tenth request of the ordered webhook with 500.
+Ends non-zero when the rate leaves ± 10 %, or when anything arrives out of order.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+from benchmarks.throughput import postgresql, sqlite, workers
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--database", choices=["postgresql", "sqlite"], default="postgresql")
+    parser.add_argument("--rate", type=float, default=50)
+    parser.add_argument("--seconds", type=float, default=20)
+    parser.add_argument("--ordered", type=int, default=1000)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="webhooks-benchmark-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        database = postgresql if options.database == "postgresql" else sqlite
+        with database(folder), listening() as log:
+            kept = measure_rate(log, options.rate, options.seconds)
+            kept &= measure_order(log, options.ordered)
+    sys.exit(0 if kept else 1)
+
+
+class Log:
+    """What arrived: the moment, the delivery, the answer."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.url = ""
+        self.start_over(refuse_every=0)
+
+    def start_over(self, *, refuse_every: int) -> None:
+        self.refuse_every = refuse_every
+        self.lines: list[tuple[float, int, int]] = []
+
+    def note(self, delivery: int) -> int:
+        with self.lock:
+            refused = self.refuse_every and len(self.lines) % self.refuse_every == self.refuse_every - 1
+            status = 500 if refused else 200
+            self.lines.append((time.monotonic(), delivery, status))
+        return status
+
+
+@contextmanager
+def listening() -> Iterator[Log]:
+    log = Log()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            status = log.note(int(self.headers["X-Webhook-Delivery"]))
+            self.wfile.write(f"HTTP/1.1 {status} Answer\r\nContent-Length: 0\r\n\r\n".encode())
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    log.url = f"http://127.0.0.1:{server.server_port}/"
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    try:
+        yield log
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def measure_rate(log: Log, rate: float, seconds: float) -> bool:
+    owe(log.url, round(rate * seconds * 1.5), rate_limit=rate)
+    with workers(2, budget=seconds + 10):
+        wait_until(lambda: bool(log.lines), 30)
+        time.sleep(seconds + 1)
+    first = log.lines[0][0] + 1  # what a quarter of a second's silence saved up is not the pace
+    measured = sum(first <= moment < first + seconds - 1 for moment, _, _ in log.lines) / (seconds - 1)
+    by_second = [
+        sum(first + second <= moment < first + second + 1 for moment, _, _ in log.lines)
+        for second in range(int(seconds) - 1)
+    ]
+    kept = abs(measured - rate) <= rate / 10
+    print(f"rate limit {rate:g}/s, two processes, {seconds:g} s: {measured:.1f}/s at the receiver,", end=" ")
+    print(f"{min(by_second)} to {max(by_second)} in a second: {'kept' if kept else 'missed'}")
+    return kept
+
+
+def measure_order(log: Log, count: int) -> bool:
+    log.start_over(refuse_every=10)
+    owe(log.url, count, ordered=True, max_attempts=20)
+    started = time.monotonic()
+    with workers(2, budget=600):
+        wait_until(lambda: sum(status == 200 for _, _, status in log.lines) >= count, 600)
+    elapsed = time.monotonic() - started
+    accepted = [delivery for _, delivery, status in log.lines if status == 200]
+    tried = [delivery for _, delivery, _ in log.lines]
+    kept = accepted == sorted(set(accepted)) and len(accepted) == count and tried == sorted(tried)
+    refused = len(tried) - len(accepted)
+    print(f"ordered, two processes: {count} events, {refused} answers of 500, {elapsed:.0f} s:", end=" ")
+    print("in order" if kept else "OUT OF ORDER")
+    return kept
+
+
+def owe(url: str, count: int, **fields: object) -> None:
+    import django
+
+    django.setup()
+    from django.core.management import call_command
+    from django.db import connection, transaction
+
+    from webhooks.events import NewEvent, emit_many
+    from webhooks.models import Webhook
+    from workspace.models import Workspace
+
+    call_command("migrate", verbosity=0)
+    workspace, _ = Workspace.objects.get_or_create(name="Benchmark", slug="benchmark")
+    Webhook.objects.update(is_active=False)
+    name = str(Webhook.objects.count())
+    webhook = Webhook.objects.create(workspace=workspace, name=name, callback_url=url, **fields)
+    webhook.subscribe("*")
+    with transaction.atomic():
+        emit_many(NewEvent("activity.published", workspace, {"number": number}) for number in range(count))
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM django_q_ormq")
+
+
+def wait_until(condition, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            sys.exit(f"Not done within {seconds:g} s.")
+        time.sleep(0.1)
+
+
+if __name__ == "__main__":
+    main()

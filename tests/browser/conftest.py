@@ -1,0 +1,27 @@
+"""A real browser, and a folder for what it sees: SCREENSHOTS keeps it."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def screenshots(tmp_path):
+    folder = Path(os.environ.get("SCREENSHOTS", tmp_path))
+    folder.mkdir(exist_ok=True, parents=True)
+    return folder
+
+
+@pytest.fixture
+def browser(require, monkeypatch):
+    monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
+    program = require("chromium")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=program, args=["--no-sandbox", "--disable-dev-shm-usage"]
+        )
+        yield browser
+        browser.close()

@@ -1,0 +1,60 @@
+"""The bounds and the pace that a webhook may set for itself. Pure.
+
+Each `…_error` returns why a value cannot be taken, as a sentence for the person who gave it, or None.
+"""
+
+from __future__ import annotations
+
+from . import durations
+
+MAX_DELAYS = 20
+SHORTEST_DELAY, LONGEST_DELAY = 1, 24 * 3600
+SLOWEST_RATE, FASTEST_RATE = 0.01, 1000
+
+NUMBER = (int, float)
+
+
+def timeout_error(seconds: object, longest: float) -> str | None:
+    """`longest` is what the project allows, in seconds."""
+    if isinstance(seconds, NUMBER) and 0 < seconds <= longest:
+        return None
+    return f"Give more than 0 and at most {longest:g} seconds."
+
+
+def retry_schedule_error(delays: object) -> str | None:
+    """`delays` are the seconds before the second, third, … attempt."""
+    if not isinstance(delays, list) or not 1 <= len(delays) <= MAX_DELAYS:
+        return f"Give 1 to {MAX_DELAYS} delays."
+    if all(_is_delay(delay) for delay in delays):
+        return None
+    shortest, longest = durations.text([SHORTEST_DELAY]), durations.text([LONGEST_DELAY])
+    return f"Each delay is between {shortest} and {longest}."
+
+
+def rate_limit_error(rate: object) -> str | None:
+    """`rate` is in requests per second."""
+    if isinstance(rate, NUMBER) and SLOWEST_RATE <= rate <= FASTEST_RATE:
+        return None
+    return f"Give between {SLOWEST_RATE:g} and {FASTEST_RATE:g} requests per second."
+
+
+def max_in_flight_error(count: object, most: int) -> str | None:
+    """`most` is what the project allows."""
+    if isinstance(count, int) and 1 <= count <= most:
+        return None
+    return f"Give a whole number between 1 and {most}."
+
+
+def within(seconds: float | None, longest: float) -> float | None:
+    """Return a stored timeout as it may be used: the project's bound may have been lowered since.
+
+    None: the project's. So it is, too, for what no form would have taken.
+    """
+    return None if seconds is None or not 0 < seconds <= longest else seconds
+
+
+def _is_delay(value: object) -> bool:
+    # JSON's true is a number in Python.
+    if not isinstance(value, NUMBER) or isinstance(value, bool):
+        return False
+    return SHORTEST_DELAY <= value <= LONGEST_DELAY

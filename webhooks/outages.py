@@ -1,0 +1,39 @@
+"""Getting over a database that is away for a moment, so that what has been sent is recorded all the same."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from django.db import InterfaceError, OperationalError
+
+from .models.database import connection
+
+T = TypeVar("T")
+
+logger = logging.getLogger("webhooks")
+
+# Seconds between two tries.
+_PAUSES = (0.1, 0.2, 0.5, 1)
+
+
+def outlast(call: Callable[[], T], until: float) -> T:
+    """Return what `call` returns, trying again while the database is away, until the monotonic clock says `until`.
+
+    `call` is one whole transaction, harmless to repeat. What it raises last is raised.
+    """
+    tries = 0
+    while True:
+        try:
+            return call()
+        except (OperationalError, InterfaceError) as error:
+            pause = _PAUSES[min(tries, len(_PAUSES) - 1)]
+            if connection().in_atomic_block or time.monotonic() + pause > until:
+                raise
+            if not tries:
+                logger.warning("The database cannot be reached (%s); trying again.", type(error).__name__)
+            connection().close()
+        tries += 1
+        time.sleep(pause)

@@ -1,0 +1,42 @@
+"""Pacing: a webhook's rate limit, held across all processes because its clock is a row that a claim locks."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from datetime import datetime
+
+from .. import rate
+from ..models import Delivery
+from .rows import states
+from .states import locked_states
+
+
+def within_rates(sendable: list[Delivery], now: datetime) -> list[Delivery]:
+    """Return those that their webhooks' rate limits let through now, in their order; the others stay due.
+
+    What is let through counts as sent at `now`.
+    """
+    rates = {one.webhook_id: one.webhook.rate_limit for one in sendable if one.webhook.rate_limit}
+    if not rates:
+        return sendable
+    paces = locked_states(rates)
+    room = {pace.webhook_id: rate.allowed(pace.sendable_at, rates[pace.webhook_id], now) for pace in paces}
+    taken = list(_first_of_each(sendable, room))
+    sent = Counter(one.webhook_id for one in taken)
+    for pace in paces:
+        pk = pace.webhook_id
+        pace.sendable_at = rate.spent(pace.sendable_at, rates[pk], now, sent[pk])
+    states().bulk_create(
+        paces, update_conflicts=True, unique_fields=["webhook"], update_fields=["sendable_at"]
+    )
+    return taken
+
+
+def _first_of_each(sendable: Iterable[Delivery], room: dict[int, int]) -> Iterable[Delivery]:
+    for delivery in sendable:
+        left = room.get(delivery.webhook_id, 1)
+        if left > 0:
+            yield delivery
+        if delivery.webhook_id in room:
+            room[delivery.webhook_id] = left - 1
