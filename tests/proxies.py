@@ -1,9 +1,20 @@
-"""A forward proxy on a real socket, which opens tunnels (CONNECT) to servers of the tests' choice."""
+"""A forward proxy on a real socket, which opens tunnels (CONNECT) to servers of the tests' choice, and its client."""
 
 import base64
 import socket
 import threading
 from contextlib import contextmanager, suppress
+
+import pytest
+import requests
+
+from webhooks.addresses import AddressPolicy
+from webhooks.egress import EgressProxy
+from webhooks.exceptions import SendError
+from webhooks.transport import Bounds, CurlAdapter
+
+PUBLIC, ANOTHER = "93.184.216.34", "93.184.216.35"
+CLOSED = b""
 
 
 class ConnectProxy:
@@ -13,7 +24,7 @@ class ConnectProxy:
     None for never anything. `credentials`: "user:password" that each CONNECT must bring, else 407.
     """
 
-    def __init__(self, routes=None, *, answers=None, credentials=None, listen="127.0.0.1"):
+    def __init__(self, routes=None, *, answers=None, credentials=None):
         self.routes = routes or {}
         self.answers = answers or {}
         self.credentials = credentials
@@ -21,7 +32,7 @@ class ConnectProxy:
         """What each client said before the tunnel stood."""
         self.tunnelled = bytearray()
         """What clients sent through all tunnels."""
-        self.listener = socket.create_server((listen, 0))
+        self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
         self.open = [self.listener]
         threading.Thread(target=self._accept, daemon=True).start()
@@ -103,3 +114,58 @@ def proxying(*args, **options):
         yield proxy
     finally:
         proxy.close()
+
+
+def rows(*addresses):
+    """What `socket.getaddrinfo` answers."""
+    return [
+        (socket.AF_INET6 if ":" in one else socket.AF_INET, socket.SOCK_STREAM, 6, "", (one, 0))
+        for one in addresses
+    ]
+
+
+def names(**answers):
+    """Return a look-up that knows these names, a dot written as an underscore; addresses are themselves."""
+    known = {name.replace("_", "."): addresses for name, addresses in answers.items()}
+    asked = []
+
+    def look_up(host, port, **options):
+        asked.append(host)
+        if host[0].isdigit() or ":" in host:
+            return rows(host)
+        if host not in known:
+            raise socket.gaierror(socket.EAI_NONAME, "unknown")
+        return rows(*known[host])
+
+    look_up.asked = asked
+    return look_up
+
+
+@contextmanager
+def through(proxy, look_up=None, *, url=None, **changes):
+    """Yield an adapter whose egress proxy is `proxy`, or the one of `url`."""
+    values = {
+        "policy": AddressPolicy(),
+        "connect_timeout": 1.5,
+        "timeout": 2,
+        "body_limit": 1000,
+        "headers_limit": 8192,
+        "concurrency": 8,
+        "proxy": EgressProxy.parse(url or f"http://127.0.0.1:{proxy.port}"),
+    }
+    adapter = CurlAdapter(Bounds(**{**values, **changes}), look_up=look_up or names(hook_example=[PUBLIC]))
+    try:
+        yield adapter
+    finally:
+        adapter.close()
+
+
+def request(url="http://hook.example/path", **headers):
+    headers = {"X-Signature": "5ig", **headers}
+    return requests.Request("POST", url, data=b"the body", headers=headers).prepare()
+
+
+def fault(adapter, url="http://hook.example/path"):
+    with pytest.raises(SendError) as caught:
+        adapter.send(request(url))
+    return caught.value.kind, str(caught.value)
