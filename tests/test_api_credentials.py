@@ -185,6 +185,15 @@ def test_limits_are_set_shown_and_unset(api, url):
     assert stored().retry_schedule is None
 
 
+def test_what_was_taken_under_other_settings_does_not_stand_in_the_way(api, url, settings):
+    Webhook.objects.update(timeout=15, callback_url="https://example.com/?payload=1")
+    settings.WEBHOOKS = {**settings.WEBHOOKS, "TIMEOUT": 10}
+    assert api.patch(url, {"is_active": False}, format="json").json()["is_active"] is False
+    assert list(api.patch(url, {"timeout": 12}, format="json").json()) == ["timeout"]
+    assert list(api.patch(url, {"method": "GET"}, format="json").json()) == ["callback_url"]
+    assert api.patch(url, {"timeout": 9}, format="json").json()["timeout"] == 9
+
+
 def test_rotation_overlaps_and_finishes(api, url):
     rotated = api.post(f"{url}rotate-secret/")
     secret = rotated.json()["secret"]
