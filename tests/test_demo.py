@@ -44,7 +44,7 @@ def test_once_fails_when_it_ran_out_of_time_and_keeps_the_log(tmp_path, monkeypa
         done = run_once(database_url, "--timeout", "0.1")
     assert done.returncode == 1
     assert done.stdout.splitlines()[-1].startswith("deliveries: 18, received: ")
-    assert "9 deliveries are not complete after 0.1 s." in done.stderr
+    assert "deliveries are not complete after 0.1 s." in done.stderr
     [log] = tmp_path.glob("webhooks-demo-*/demo.log")
     assert f"The log of web and cluster is {log}." in done.stderr
     assert "Q Cluster" in log.read_text()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -94,6 +95,7 @@ def cancel(deliveries: Iterable[Delivery], *, by: Any, via: str = "") -> int:
                 finished_at=Now(),
             )
             note(found, "Cancelled.", by, via)
+            queue.unpark_after_commit({delivery.webhook_id for delivery in found})
     return count
 
 
@@ -141,6 +143,9 @@ def change(
             activate(stored, by=by, via=via)
         elif stored.is_active and not changes.get("is_active", True):
             deactivate(stored, by=by, via=via)
+        elif stored.is_active and "callback_url" in columns:
+            # A new address is tried at once. After the commit, because states are locked before webhooks.
+            transaction.on_commit(partial(resume, stored, by=None), using=alias(), robust=True)
     _copy(stored, webhook)
 
 

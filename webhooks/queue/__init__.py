@@ -9,7 +9,7 @@ order of their ids: so nobody waits for somebody who waits for him.
 
 from .claiming import Claim, claim
 from .clock import clock_sql, database_now, is_due, next_due_at
-from .parking import probe, resume_after_commit, unpark
+from .parking import resume_after_commit, unpark, unpark_after_commit
 from .recording import Recorded, Verdict, hand_back, record
 from .states import Told, activated, remind, resumed
 from .waking import (
@@ -40,13 +40,13 @@ __all__ = [
     "linger",
     "next_due_at",
     "notify_after_commit",
-    "probe",
     "record",
     "remind",
     "resume_after_commit",
     "resumed",
     "stop_lingering",
     "unpark",
+    "unpark_after_commit",
     "wake",
     "wake_after_commit",
 ]

@@ -59,6 +59,16 @@ def resume_after_commit(webhook_id: int) -> None:
     transaction.on_commit(partial(_resume, webhook_id), using=alias(), robust=True)
 
 
+def unpark_after_commit(webhook_ids: Collection[int]) -> None:
+    """Send what waited for deliveries of these webhooks that have ended, once the current transaction has committed."""
+    transaction.on_commit(partial(_unpark_and_wake, webhook_ids), using=alias(), robust=True)
+
+
+def _unpark_and_wake(webhook_ids: Collection[int]) -> None:
+    if unpark(webhook_ids):
+        wake()
+
+
 def _resume(webhook_id: int) -> None:
     if not unpark([webhook_id]):
         probe(webhook_id)
