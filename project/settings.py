@@ -90,6 +90,8 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
 }
 
+DEFAULT_EXCEPTION_REPORTER_FILTER = "webhooks.error_reports.ErrorReportFilter"
+
 Q_CLUSTER = {
     "name": "webhooks",
     "workers": 2,

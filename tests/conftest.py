@@ -3,12 +3,15 @@
 import os
 import shutil
 import threading
+from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 
 import pytest
 from django.apps import apps
 from django.db import connection
+
+from .networks import own_network
 
 # With a foreign workspace model, what is about our `workspace` and `project` apps is left out, and the reverse.
 if apps.is_installed("workspace"):
@@ -24,12 +27,26 @@ def require():
     def needed(program):
         path = shutil.which(program)
         if path is None:
-            (pytest.fail if os.environ.get("REQUIRE_ALL") == "1" else pytest.skip)(
-                f"{program} is not installed"
-            )
+            _missing(f"{program} is not installed")
         return path
 
     return needed
+
+
+def _missing(reason):
+    (pytest.fail if os.environ.get("REQUIRE_ALL") == "1" else pytest.skip)(reason)
+
+
+@pytest.fixture
+def network(require):
+    """Put the test into a network of its own, see tests/networks.py."""
+    require("ip")
+    with ExitStack() as stack:
+        try:
+            own = stack.enter_context(own_network(ipv6=["2606:2800::1"]))
+        except OSError as error:
+            _missing(f"no network of its own can be made: {error}")
+        yield own
 
 
 class _Server(ThreadingHTTPServer):

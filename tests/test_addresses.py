@@ -78,11 +78,126 @@ def test_an_allowed_network_is_exactly_that(address, permitted):
     assert policy.permits(ipaddress.ip_address(address)) is permitted
 
 
-@pytest.mark.parametrize("address", ["169.254.169.254", "fd00:ec2::254", "100.100.100.200", "168.63.129.16"])
+METADATA_ADDRESSES = [
+    "169.254.169.254",
+    "fd00:ec2::254",
+    "169.254.170.2",
+    "169.254.170.23",
+    "fd00:ec2::23",
+    "fd20:ce::254",
+    "fe80::a9fe:a9fe",
+    "fe80::a9fe:a9fe%eth0",
+    "192.0.0.192",
+    "100.100.100.200",
+    "168.63.129.16",
+]
+# How gateways write 169.254.169.254 into IPv6.
+EMBEDDED = [
+    "::ffff:169.254.169.254",
+    "::169.254.169.254",
+    "::ffff:0:169.254.169.254",
+    "64:ff9b::169.254.169.254",
+    "64:ff9b:1::169.254.169.254",
+    "64:ff9b:1:a9fe:a9:fe00::",
+    "64:ff9b:1:a9:fe:a9fe::",
+    "64:ff9b:1:5:a9:fea9:fe00:0",
+    "2002:a9fe:a9fe::1",
+    "2001:0:a9fe:a9fe::1",
+    "2001:0:808:808:0:0:5601:5601",
+]
+
+
+@pytest.mark.parametrize("address", [*METADATA_ADDRESSES, *EMBEDDED])
 def test_metadata_addresses_are_refused_whatever_is_allowed(address):
-    policy = AddressPolicy.parse(["0.0.0.0/0", "::/0"])
+    policy = AddressPolicy.parse(["0.0.0.0/0", "::/0"], hosts=["crm.example.internal"])
     assert policy.permits(ipaddress.ip_address("10.0.0.1"))
+    assert policy.permits(ipaddress.ip_address("64:ff9b::10.0.0.1"))
     assert not policy.permits(ipaddress.ip_address(address))
+    assert not policy.permits(ipaddress.ip_address(address), "crm.example.internal")
+
+
+@pytest.mark.parametrize(
+    "address", ["10.1.2.3", "::ffff:10.1.2.3", "64:ff9b::10.1.2.3", "2002:a01:203::1", "8.8.8.8"]
+)
+def test_a_denied_network_beats_everything_that_is_allowed(address):
+    everything = AddressPolicy.parse(["0.0.0.0/0", "::/0"], hosts=["crm.example.internal"])
+    policy = AddressPolicy.parse(
+        ["0.0.0.0/0", "::/0"], hosts=["crm.example.internal"], denied=["10.1.0.0/16", "8.8.8.0/24"]
+    )
+    address = ipaddress.ip_address(address)
+    assert everything.permits(address, "crm.example.internal")
+    assert not policy.permits(address)
+    assert not policy.permits(address, "crm.example.internal")
+    assert policy.permits(ipaddress.ip_address("10.2.0.1"))
+
+
+@pytest.mark.parametrize(
+    ("pattern", "host", "permitted"),
+    [
+        ("crm.example.internal", "crm.example.internal", True),
+        ("crm.example.internal", "CRM.Example.internal.", True),
+        ("crm.example.internal", "a.crm.example.internal", False),
+        ("crm.example.internal", "example.internal", False),
+        ("*.example.internal", "crm.example.internal", True),
+        ("*.example.internal", "a.b.example.internal", True),
+        ("*.example.internal", "example.internal", False),
+        ("*.example.internal", ".example.internal", False),
+        ("*.example.internal", "evilexample.internal", False),
+        ("*.example.internal", "crm.example.internal.evil.com", False),
+        ("Bücher.example.", "xn--bcher-kva.example", True),
+        ("crm.example.internal", "", False),
+    ],
+)
+def test_an_allowed_host_may_lead_anywhere(pattern, host, permitted):
+    policy = AddressPolicy.parse(hosts=[pattern])
+    assert policy.permits(ipaddress.ip_address("10.1.2.3"), host) is permitted
+    assert policy.permits(ipaddress.ip_address("fd00::1"), host) is permitted
+    assert not policy.permits(ipaddress.ip_address("10.1.2.3"))
+
+
+@pytest.mark.parametrize(
+    "host", ["10.0.0.1", "[::1]", "fd00::1", "2130706433", "*.1", "*", "a..b", "a:80", "https://a"]
+)
+def test_an_allowed_host_is_a_name(host):
+    with pytest.raises(ValueError, match=r"^is "):
+        AddressPolicy.parse(hosts=[host])
+
+
+def test_equal_policies_are_one_key():
+    first, second = (
+        AddressPolicy.parse(["10.0.0.0/8"], hosts=["a.b"], denied=["::/0"], ports=[443], https_only=True)
+        for _ in range(2)
+    )
+    assert {first: 1}[second] == 1
+
+
+@pytest.mark.parametrize(
+    ("url", "permitted"),
+    [
+        ("https://example.com/", True),
+        ("https://example.com:8443/", True),
+        ("https://example.com:443/", True),
+        ("http://example.com/", False),
+        ("https://example.com:22/", False),
+        ("https://8.8.8.8:22/", False),
+    ],
+)
+def test_only_the_allowed_ports_are_called(url, permitted):
+    policy = AddressPolicy.parse(ports=[443, 8443])
+    if permitted:
+        assert checked_url(url, policy) == url
+        return
+    with pytest.raises(InvalidRequest, match="Use one of these ports: 443, 8443") as caught:
+        checked_url(url, policy)
+    assert caught.value.kind == "refused_port"
+
+
+def test_https_only_refuses_plain_http():
+    policy = AddressPolicy.parse(https_only=True)
+    assert checked_url("https://example.com/", policy)
+    with pytest.raises(InvalidRequest, match="must begin with https://:") as caught:
+        checked_url("http://example.com/", policy)
+    assert caught.value.kind == "bad_url"
 
 
 @pytest.mark.parametrize(

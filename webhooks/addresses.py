@@ -3,35 +3,52 @@
 from __future__ import annotations
 
 import ipaddress
-import re
-import socket
-import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import SplitResult, quote, urlsplit, urlunsplit
 
-import idna
-
 from .conf import settings
 from .exceptions import InvalidRequest
+from .hosts import IPAddress, IPNetwork, embedded_addresses, literal_address, normalised_host, plain_address
 
-IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
-IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
+__all__ = [
+    "DEFAULT_PORTS",
+    "MAX_URL_LENGTH",
+    "METADATA",
+    "AddressPolicy",
+    "IPAddress",
+    "checked_url",
+    "configured_policy",
+    "literal_address",
+    "normalised_host",
+]
 
 MAX_URL_LENGTH = 2000
 SCHEMES = ("https", "http")
+DEFAULT_PORTS = {"https": 443, "http": 80}
 
 # Never called, whatever is allowed: they hand out a cloud machine's credentials.
 METADATA = frozenset(
     ipaddress.ip_address(address)
-    for address in ("169.254.169.254", "fd00:ec2::254", "100.100.100.200", "168.63.129.16")
+    for address in (
+        "169.254.169.254",  # AWS, Azure, Google, Oracle, DigitalOcean, OpenStack, …
+        "fd00:ec2::254",  # AWS
+        "169.254.170.2",  # AWS, containers
+        "169.254.170.23",  # AWS, Kubernetes pods
+        "fd00:ec2::23",
+        "fd20:ce::254",  # Google
+        "fe80::a9fe:a9fe",  # OpenStack
+        "192.0.0.192",  # Oracle
+        "100.100.100.200",  # Alibaba
+        "168.63.129.16",  # Azure, the host's own agent
+    )
 )
 # IPv6 that is routed on the internet today (RFC 4291, IANA): everything else is denied, which covers
 # loopback, IPv4-compatible, NAT64, link-local, site-local and unique-local addresses.
 _ROUTED_IPV6 = ipaddress.IPv6Network("2000::/3")
 # Parts of it that hide another address or none (`is_global` calls some of them global).
-_DENIED = tuple(
+_NOT_PUBLIC = tuple(
     ipaddress.ip_network(network)
     for network in (
         "2001::/23",
@@ -43,90 +60,109 @@ _DENIED = tuple(
     )
 )
 
-_NUMBER = re.compile(r"(0x[0-9a-f]*|[0-9]+)")
-_LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
-
 
 @dataclass(frozen=True)
 class AddressPolicy:
-    """Public addresses, and beside them only the `allowed` networks."""
+    """Public addresses, and beside them only what is allowed; whatever is denied, never."""
 
     allowed: tuple[IPNetwork, ...] = ()
+    """Networks that may be called although they are not public."""
+    hosts: tuple[str, ...] = ()
+    """Names that may be called wherever they lead, in the form of `normalised_host`; "*." stands for any below."""
+    denied: tuple[IPNetwork, ...] = ()
+    """Networks that are never called, whatever is allowed."""
+    ports: frozenset[int] | None = None
+    """The ports that may be called; None: all."""
+    https_only: bool = False
 
     @classmethod
-    def parse(cls, networks: Iterable[str]) -> AddressPolicy:
-        """Read CIDR networks. Raises ValueError for one that is not a network (host bits set included)."""
-        return cls(tuple(ipaddress.ip_network(network) for network in networks))
+    def parse(
+        cls,
+        networks: Iterable[str] = (),
+        *,
+        hosts: Iterable[str] = (),
+        denied: Iterable[str] = (),
+        ports: Iterable[int] | None = None,
+        https_only: bool = False,
+    ) -> AddressPolicy:
+        """Read the settings of these names. Raises ValueError: a network with host bits set, a host that is no name."""
+        return cls(
+            allowed=tuple(ipaddress.ip_network(network) for network in networks),
+            hosts=tuple(map(_host_pattern, hosts)),
+            denied=tuple(ipaddress.ip_network(network) for network in denied),
+            ports=None if ports is None else frozenset(ports),
+            https_only=https_only,
+        )
 
-    def permits(self, address: IPAddress) -> bool:
-        """Return whether a socket may be opened to `address`."""
-        address = unmapped(address)
-        if address in METADATA:
+    def permits(self, address: IPAddress, host: str = "") -> bool:
+        """Return whether a socket may be opened to `address`, to which the name `host` leads."""
+        address = plain_address(address)
+        # A gateway would carry the packet to the address inside: what is denied there is denied here.
+        if any(self._denies(one) for one in (address, *embedded_addresses(address))):
             return False
-        return is_public(address) or any(
-            address.version == network.version and address in network for network in self.allowed
+        return is_public(address) or _within(address, self.allowed) or self._allows_host(host)
+
+    def permits_port(self, port: int) -> bool:
+        return self.ports is None or port in self.ports
+
+    def permits_scheme(self, scheme: str) -> bool:
+        return scheme == "https" or (scheme == "http" and not self.https_only)
+
+    def _denies(self, address: IPAddress) -> bool:
+        return address in METADATA or _within(address, self.denied)
+
+    def _allows_host(self, host: str) -> bool:
+        host = host.lower().removesuffix(".")
+        return any(
+            # The dot stays on, so that "*.example.com" is neither example.com nor evilexample.com.
+            (host.endswith(pattern[1:]) and len(host) >= len(pattern))
+            if pattern.startswith("*.")
+            else host == pattern
+            for pattern in self.hosts
         )
 
 
 def configured_policy() -> AddressPolicy:
     """Return the policy that `WEBHOOKS` asks for. Raises ValueError, see `AddressPolicy.parse`."""
-    return _policy(tuple(settings.ALLOWED_NETWORKS))
+    ports = settings.ALLOWED_PORTS
+    return _policy(
+        tuple(settings.ALLOWED_NETWORKS),
+        tuple(settings.ALLOWED_HOSTS),
+        tuple(settings.DENIED_NETWORKS),
+        None if ports is None else tuple(ports),
+        settings.HTTPS_ONLY,
+    )
 
 
 @lru_cache(maxsize=8)
-def _policy(networks: tuple[str, ...]) -> AddressPolicy:
-    return AddressPolicy.parse(networks)
+def _policy(
+    networks: tuple[str, ...],
+    hosts: tuple[str, ...],
+    denied: tuple[str, ...],
+    ports: tuple[int, ...] | None,
+    https_only: bool,
+) -> AddressPolicy:
+    return AddressPolicy.parse(networks, hosts=hosts, denied=denied, ports=ports, https_only=https_only)
 
 
-def unmapped(address: IPAddress) -> IPAddress:
-    """Return the IPv4 address inside an IPv4-mapped one: the verdict must be that of the plain form."""
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-        return address.ipv4_mapped
-    return address
+def _host_pattern(text: str) -> str:
+    """Return a name, or "*." and a name, in its plain form. Raises ValueError for anything else."""
+    prefix = "*." if text.startswith("*.") else ""
+    name = normalised_host(text.removeprefix(prefix))
+    if literal_address(name) is not None:
+        raise ValueError("is an address, not a name")
+    return prefix + name
 
 
 def is_public(address: IPAddress) -> bool:
     """Return whether `address` is unicast and routed on the internet."""
     if address.version == 6 and address not in _ROUTED_IPV6:
         return False
-    if any(address.version == network.version and address in network for network in _DENIED):
-        return False
-    return address.is_global and not address.is_multicast
+    return address.is_global and not address.is_multicast and not _within(address, _NOT_PUBLIC)
 
 
-def literal_address(host: str) -> IPAddress | None:
-    """Return the address that `host` writes as a number, in any form that resolvers accept, or None for a name.
-
-    2130706433, 0177.0.0.1, 0x7f000001 and 127.1 are all 127.0.0.1. Raises ValueError for a host that ends in
-    a number and is no address (WHATWG URL, "ends in a number").
-    """
-    if host.startswith("[") or ":" in host:
-        return ipaddress.IPv6Address(host.strip("[]"))
-    if not _NUMBER.fullmatch(host.rsplit(".", 1)[-1]):
-        return None
-    try:
-        return ipaddress.IPv4Address(socket.inet_aton(host))
-    except OSError:
-        raise ValueError("is neither a name nor an address") from None
-
-
-def normalised_host(host: str) -> str:
-    """Return `host` in the plain ASCII form that is dialled: folded, IDNA-encoded, without a trailing dot.
-
-    IPv6 comes back in brackets. Raises ValueError with the end of a sentence that begins with the host.
-    """
-    folded = unicodedata.normalize("NFKC", host).lower().removesuffix(".")
-    address = literal_address(folded) if folded else None
-    if address is not None:
-        return f"[{address}]" if address.version == 6 else str(address)
-    if not folded.isascii():
-        try:
-            folded = idna.encode(folded, uts46=True).decode("ascii")
-        except idna.IDNAError:
-            raise ValueError("is not a valid internationalised name") from None
-    if len(folded) > 253 or not all(_LABEL.fullmatch(label) for label in folded.split(".")):
-        raise ValueError("is not a valid host name")
-    return folded
+def _within(address: IPAddress, networks: Iterable[IPNetwork]) -> bool:
+    return any(address.version == network.version and address in network for network in networks)
 
 
 def checked_url(url: str, policy: AddressPolicy) -> str:
@@ -135,17 +171,32 @@ def checked_url(url: str, policy: AddressPolicy) -> str:
     A host written as an address is checked here and again when it is dialled; a name only when it is dialled.
     """
     parts = _split(url)
+    if not policy.permits_scheme(parts.scheme):
+        raise InvalidRequest(
+            "bad_url", "The URL must begin with https://: webhooks are sent over encrypted connections only."
+        )
     try:
         host = normalised_host(parts.hostname or "")
     except ValueError as error:
         raise InvalidRequest("bad_url", f"The host “{parts.hostname}” {error}.") from None
+    _check_destination(host, parts.port or DEFAULT_PORTS[parts.scheme], policy)
+    netloc = host if parts.port is None else f"{host}:{parts.port}"
+    return urlunsplit((parts.scheme, netloc, _escaped(parts.path or "/"), _escaped(parts.query), ""))
+
+
+def _check_destination(host: str, port: int, policy: AddressPolicy) -> None:
     address = literal_address(host)
     if address is not None and not policy.permits(address):
         raise InvalidRequest(
-            "refused_address", "This address is not public. Webhooks are sent only to public addresses."
+            "refused_address",
+            "This address is not public, or the operator has barred it. Use a host that has a public address, "
+            "or ask the operator to allow this one.",
         )
-    netloc = host if parts.port is None else f"{host}:{parts.port}"
-    return urlunsplit((parts.scheme, netloc, _escaped(parts.path or "/"), _escaped(parts.query), ""))
+    if not policy.permits_port(port):
+        permitted = ", ".join(map(str, sorted(policy.ports or ())))
+        raise InvalidRequest(
+            "refused_port", f"Webhooks are not sent to port {port}. Use one of these ports: {permitted}."
+        )
 
 
 def _split(url: str) -> SplitResult:

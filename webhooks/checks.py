@@ -3,28 +3,35 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from cryptography.fernet import Fernet
 from django.apps import apps
 from django.conf import settings as django_settings
 from django.core import checks
 from django.core.exceptions import FieldDoesNotExist, ImproperlyConfigured
 from django.db import connections, router
-from django.utils.module_loading import import_string
+from django.views.debug import get_default_exception_reporter_filter
+from django.views.decorators.debug import sensitive_variables
 from django_q.conf import Conf
 from django_q.models import Schedule
 
-from .addresses import AddressPolicy
 from .conf import KEYS, settings, unknown_keys_message, workspace_model_name
 from .models.database import alias
+from .setting_rules import setting_problems
 
 Messages = list[checks.CheckMessage]
 
 
 def register() -> None:
-    for check in (check_settings, check_workspace_model, check_pool, check_cluster, check_database):
+    for check in (
+        check_settings,
+        check_workspace_model,
+        check_pool,
+        check_cluster,
+        check_database,
+        check_error_reports,
+    ):
         checks.register(check, "webhooks")
     checks.register(check_encryption_keys, "webhooks", deploy=True)
     checks.register(check_sweep, checks.Tags.database)
@@ -37,7 +44,7 @@ def check_settings(**_: Any) -> Messages:
     if unknown:
         return [checks.Error(unknown_keys_message(unknown), id="webhooks.E001")]
     errors: Messages = []
-    for name, problem in _setting_problems():
+    for name, problem in setting_problems():
         errors.append(checks.Error(f"WEBHOOKS[{name!r}] {problem}", id="webhooks.E002"))
     if not errors and settings.LEASE <= settings.TIMEOUT + 5:
         errors.append(
@@ -47,64 +54,6 @@ def check_settings(**_: Any) -> Messages:
             )
         )
     return errors
-
-
-def _setting_problems() -> list[tuple[str, str]]:
-    positive = "must be a number above 0."
-    tests: list[tuple[str, Callable[[Any], bool], str]] = [
-        *((name, _is_positive, positive) for name in ("CONNECT_TIMEOUT", "TIMEOUT", "LEASE", "DRAIN_BUDGET")),
-        *((name, _is_count, "must be a whole number above 0.") for name in _COUNTS),
-        ("RETRY_SCHEDULE", _is_schedule, "must be a list of delays in seconds, none of them negative."),
-        ("RETRY_JITTER", lambda value: _is_number(value) and 0 <= value < 1, "must be from 0 to below 1."),
-        ("ALLOWED_NETWORKS", _are_networks, "must be a list of networks like 10.1.0.0/16."),
-        ("ENCRYPTION_KEYS", _are_keys, "must be a list of Fernet keys (Fernet.generate_key())."),
-        ("RETENTION_DAYS", lambda value: value is None or _is_positive(value), f"{positive[:-1]}, or None."),
-        ("WAKE", lambda value: value in ("django-q2", "notify"), 'must be "django-q2" or "notify".'),
-        ("ACCESS", _can_be_imported, "must be the dotted path of an access class."),
-        ("ENCODERS", lambda value: all(map(_can_be_imported, value.values())), "must map to dotted paths."),
-    ]
-    return [(name, problem) for name, test, problem in tests if not test(getattr(settings, name))]
-
-
-_COUNTS = ("CONCURRENCY", "IN_FLIGHT_PER_WEBHOOK", "RESPONSE_BODY_LIMIT", "RESPONSE_HEADERS_LIMIT")
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def _is_positive(value: Any) -> bool:
-    return _is_number(value) and value > 0
-
-
-def _is_count(value: Any) -> bool:
-    return _is_positive(value) and isinstance(value, int)
-
-
-def _is_schedule(value: Any) -> bool:
-    return isinstance(value, Sequence) and bool(value) and all(_is_number(v) and v >= 0 for v in value)
-
-
-def _are_networks(value: Any) -> bool:
-    try:
-        AddressPolicy.parse(value)
-    except (TypeError, ValueError):
-        return False
-    return not isinstance(value, str)
-
-
-def _are_keys(value: Any) -> bool:
-    try:
-        return value is None or (not isinstance(value, str) and bool([Fernet(key) for key in value]))
-    except (TypeError, ValueError):
-        return False
-
-
-def _can_be_imported(value: Any) -> bool:
-    try:
-        return import_string(value) is not None
-    except (ImportError, TypeError, AttributeError):
-        return False
 
 
 def check_workspace_model(**_: Any) -> Messages:
@@ -188,6 +137,24 @@ def check_database(**_: Any) -> Messages:
             )
         ]
     return []
+
+
+@sensitive_variables()
+def check_error_reports(**_: Any) -> Messages:
+    """Error reports show the settings, and Django does not know that this one may hold a password."""
+    proxy = settings.EGRESS_PROXY
+    if not isinstance(proxy, str) or "@" not in proxy:
+        return []
+    shown = get_default_exception_reporter_filter().get_safe_settings()["WEBHOOKS"]
+    if not isinstance(shown, dict) or shown.get("EGRESS_PROXY") != proxy:
+        return []
+    return [
+        checks.Warning(
+            "Django's error reports, on the page and by mail, show the password in WEBHOOKS['EGRESS_PROXY'].",
+            hint="Set DEFAULT_EXCEPTION_REPORTER_FILTER = 'webhooks.error_reports.ErrorReportFilter'.",
+            id="webhooks.W006",
+        )
+    ]
 
 
 def check_sweep(databases: Sequence[str] | None = None, **_: Any) -> Messages:

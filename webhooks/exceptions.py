@@ -43,7 +43,7 @@ class InvalidRequest(WebhooksError, ValueError):
 class SendError(WebhooksError, requests.ConnectionError):
     """No usable response came back. `kind` is the word recorded on the attempt:
 
-    dns, refused_address, connect, tls, timeout, reset, bad_response.
+    dns, refused_address, connect, tls, timeout, reset, bad_response, egress_proxy.
     The message is ours: it names neither an internal address nor a secret.
     """
 
