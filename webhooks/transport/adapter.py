@@ -27,6 +27,10 @@ Result = tuple[Key, requests.Response | SendError]
 
 # How long the loop sleeps at most: the other side may have something new; seconds.
 _PAUSE = 0.01
+# After so many turns that ended no request, each begins with a rest: a receiver that floods would take the whole
+# processor to have its bytes thrown away. Seconds.
+_FRUITLESS_TURNS = 10
+_REST = 0.002
 
 
 class CurlAdapter(BaseAdapter):
@@ -93,13 +97,15 @@ class CurlAdapter(BaseAdapter):
         may block only while it knows of nothing in flight. A `Prepared` request may carry bounds of its own.
         """
         source = _Source(pairs)
+        fruitless = 0
         try:
             while not source.exhausted or self._in_flight:
                 yield from self._take(source)
                 results = [*self._resolved(), *self._performed()]
                 yield from results
-                if not results:
-                    yield from self._pause()
+                fruitless = 0 if results else fruitless + 1
+                if fruitless:
+                    yield from self._pause(_REST if fruitless > _FRUITLESS_TURNS else 0)
         finally:
             self._waiting.clear()
             for transfer in list(self._busy):  # only when the caller left early
@@ -201,10 +207,12 @@ class CurlAdapter(BaseAdapter):
         self._multi.remove_handle(transfer.curl)
         self._idle.append(transfer)
 
-    def _pause(self) -> Iterator[Result]:
-        """Wait a moment for the network or, with nothing on it, for a name."""
+    def _pause(self, rest: float) -> Iterator[Result]:
+        """Wait a moment for the network or, with nothing on it, for a name. `rest`: seconds that it takes at least."""
         if self._busy:
-            self._multi.select(_PAUSE)
+            if rest:
+                time.sleep(rest)
+            self._multi.select(_PAUSE - rest)
         elif self._waiting:
             yield from self._resolved(_PAUSE)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,8 +13,6 @@ from ..addresses import DEFAULT_PORTS, AddressPolicy, literal_address
 
 # A name with more addresses than this is dialled at the first of them.
 MAX_ADDRESSES = 32
-
-_ORIGIN = re.compile(r"[^:/?#]*://[^/?#]*")
 
 
 @dataclass(frozen=True)
@@ -32,10 +29,8 @@ class Destination:
 
 def destination_of(url: str) -> Destination:
     """Raises ValueError for a URL that names no host or is not http."""
-    origin = _ORIGIN.match(url)
-    if origin is None:
-        raise ValueError("The URL names no host.")
-    return _destination(origin[0])  # without path and query, which differ from request to request
+    path = url.find("/", len("https://"))
+    return _destination(url if path < 0 else url[:path])  # the rest differs from request to request
 
 
 @lru_cache(maxsize=4096)

@@ -116,10 +116,8 @@ class Transfer:
     def _set_time(self) -> None:
         """Give libcurl what the look-up of the name has left."""
         now = time.monotonic()
-        times = (
-            _milliseconds(self.outgoing.connect_until - now),
-            _milliseconds(self.outgoing.until - now),
-        )
+        outgoing = self.outgoing
+        times = _milliseconds(outgoing.connect_until - now), _milliseconds(outgoing.until - now)
         if times != self._times:  # most are equal
             self._times = times
             self.curl.setopt(pycurl.CONNECTTIMEOUT_MS, times[0])
@@ -185,7 +183,7 @@ class Transfer:
 
 
 def _milliseconds(seconds: float) -> int:
-    return max(math.ceil(seconds * 1000), 1)  # 0 would be no limit at all
+    return math.ceil(seconds * 1000) if seconds > 0.001 else 1  # 0 would be no limit at all
 
 
 class _Lent(socket.socket):
