@@ -138,6 +138,8 @@ class TestList:
             ("webhook", "secret"),
             ("webhook", "secret__exact"),
             ("webhook", "previous_secret__isnull"),
+            ("webhook", "custom_headers__contains"),
+            ("webhook", "authorization__startswith"),
             ("webhook", "workspace__slug__startswith"),
             ("delivery", "webhook__secret__startswith"),
             ("delivery", "webhook__secret"),

@@ -7,7 +7,9 @@ from django.core.signals import got_request_exception
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.views.debug import ExceptionReporter
+from rest_framework.fields import DictField
 from rest_framework.test import APIClient
+from rest_framework.utils.html import parse_html_dict
 
 from tests.factories import make_user, make_webhook, make_workspace
 from webhooks import queue
@@ -84,7 +86,10 @@ def test_a_mask_keeps_anything_else_replaces_and_what_is_left_out_goes(api, url)
     assert (stored().headers, stored().authorization) == ({}, "")
 
 
-def test_a_form_that_says_nothing_of_headers_changes_none(api, url):
+@pytest.mark.parametrize("version", ["installed", "3.16"])
+def test_a_form_that_says_nothing_of_headers_changes_none(api, url, monkeypatch, version):
+    if version == "3.16":
+        monkeypatch.setattr(DictField, "get_value", lambda self, data: parse_html_dict(data, self.field_name))
     assert api.patch(url, {"name": "Renamed"}, format="multipart").status_code == 200
     assert (stored().name, stored().headers["X-Api-Key"], stored().ordered) == ("Renamed", KEY, False)
 
@@ -183,6 +188,15 @@ def test_limits_are_set_shown_and_unset(api, url):
     unset = {**dict.fromkeys(limits, None), "ordered": False}
     assert {**unset, **api.patch(url, unset, format="json").json()}["retry_schedule"] is None
     assert stored().retry_schedule is None
+
+
+def test_what_was_taken_under_other_settings_does_not_stand_in_the_way(api, url, settings):
+    Webhook.objects.update(timeout=15, callback_url="https://example.com/?payload=1")
+    settings.WEBHOOKS = {**settings.WEBHOOKS, "TIMEOUT": 10}
+    assert api.patch(url, {"is_active": False}, format="json").json()["is_active"] is False
+    assert list(api.patch(url, {"timeout": 12}, format="json").json()) == ["timeout"]
+    assert list(api.patch(url, {"method": "GET"}, format="json").json()) == ["callback_url"]
+    assert api.patch(url, {"timeout": 9}, format="json").json()["timeout"] == 9
 
 
 def test_rotation_overlaps_and_finishes(api, url):

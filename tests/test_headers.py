@@ -70,6 +70,7 @@ class TestRules:
 
     def test_the_same_name_in_another_case_is_refused(self):
         assert "twice" in headers.error({"X-Key": "a", "x-key": "b"})
+        assert "twice" in headers.error({"x-key": "a", "X-Key": "b"})
 
     @pytest.mark.parametrize(
         "value", ["Bearer abc", "bearer 1|abc:~/+", "Basic dTpw", "basic Og==", headers.basic("é", "p:w")]

@@ -161,7 +161,7 @@ def rotate_secret(
     overlap out of bounds.
     """
     secret = signing.generate_secret() if secret is None else secret
-    overlap = float(settings.ROTATION_OVERLAP) if overlap is None else overlap
+    overlap = settings.ROTATION_OVERLAP if overlap is None else overlap
     _check_rotation(secret, overlap)
     with transaction.atomic(using=alias()):
         stored = _locked(webhook)

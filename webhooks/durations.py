@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
-_DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)\s*([smhd]?)", re.ASCII)
+_DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)\s*([smhd]?)")
 
 
 def seconds(text: str) -> list[float]:

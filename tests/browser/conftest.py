@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from django.db import connections
 
 
 @pytest.fixture
@@ -25,3 +26,5 @@ def browser(require, monkeypatch):
         )
         yield browser
         browser.close()
+        # Playwright's event loop gave this thread connections of its own, which would outlive the test database.
+        connections.close_all()

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from django.core.exceptions import ValidationError as ModelError
 from django.db import transaction
 from django.views.decorators.debug import sensitive_variables
 from rest_framework import serializers
@@ -110,9 +111,24 @@ class WebhookSerializer(WebhookHealth, serializers.ModelSerializer[Webhook]):
                 raise serializers.ValidationError({"secret": "Give a secret or ask for one, not both."})
             changes["secret"] = self._generated = signing.generate_secret()
         with answered():
-            self._draft(changes).full_clean(validate_unique=False)
+            self._check(changes)
             self._credentials = (self.instance or Webhook()).credentials_from(changes)
         return changes
+
+    @sensitive_variables()
+    def _check(self, changes: Mapping[str, Any]) -> None:
+        """Raise ModelError for what is wrong with the changes.
+
+        What was taken under other settings stands in the way of no other change, least of all of switching off.
+        """
+        concerned = {*changes, "callback_url"} if "method" in changes else {*changes}
+        kept = {*_PLAIN} - concerned if self.instance else set()
+        try:
+            self._draft(changes).full_clean(validate_unique=False)
+        except ModelError as error:
+            errors = {name: found for name, found in error.error_dict.items() if name not in kept}
+            if errors:
+                raise ModelError(errors) from None
 
     @sensitive_variables()
     def _draft(self, changes: Mapping[str, Any]) -> Webhook:
