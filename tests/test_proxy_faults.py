@@ -99,23 +99,39 @@ def test_a_proxy_whose_name_does_not_resolve_is_our_fault():
         assert fault(adapter)[0] == "egress_proxy"
 
 
-def test_a_proxy_whose_name_never_resolves_is_our_fault():
+@contextmanager
+def hanging_on(name):
+    """Yield a look-up that knows every name but this one, for which it never answers."""
+    done = threading.Event()
+    threads = []
+
     def look_up(host, port, **options):
-        time.sleep(3 if host == "proxy.example" else 0)
+        if host == name:
+            threads.append(threading.current_thread())
+            done.wait(10)
         return rows(PUBLIC)
 
-    with through(None, look_up, url="http://proxy.example:3128") as adapter:
+    yield look_up
+    done.set()
+    for thread in threads:
+        thread.join()
+
+
+def test_a_proxy_whose_name_never_resolves_is_our_fault():
+    with (
+        hanging_on("proxy.example") as look_up,
+        through(None, look_up, url="http://proxy.example:3128") as adapter,
+    ):
         started = time.monotonic()
         assert fault(adapter)[0] == "egress_proxy"
         assert time.monotonic() - started < 1.5 + 0.2
 
 
 def test_a_receivers_name_that_never_resolves_is_the_receivers_fault():
-    def look_up(host, port, **options):
-        time.sleep(0 if host == "proxy.example" else 3)
-        return rows("127.0.0.1")
-
-    with through(None, look_up, url="http://proxy.example:3128") as adapter:
+    with (
+        hanging_on("hook.example") as look_up,
+        through(None, look_up, url="http://proxy.example:3128") as adapter,
+    ):
         assert fault(adapter)[0] == "timeout"
 
 

@@ -50,7 +50,7 @@ class Gateway:
             elif time.monotonic() >= self._kept_until:
                 self._kept_until = time.monotonic() + KEPT
                 with suppress(RuntimeError):  # the system has no thread to give
-                    threading.Thread(target=self._refresh, name="webhooks-resolver", daemon=True).start()
+                    threading.Thread(target=self._refresh, name="webhooks-egress-proxy", daemon=True).start()
             return self._addresses
 
     def _refresh(self) -> None:
