@@ -143,7 +143,9 @@ def change(
             activate(stored, by=by, via=via)
         elif stored.is_active and not changes.get("is_active", True):
             deactivate(stored, by=by, via=via)
-        elif stored.is_active and "callback_url" in columns:
+        if "ordered" in columns:
+            queue.unpark_after_commit([stored.pk])
+        if stored.is_active and "callback_url" in columns:
             # A new address is tried at once. After the commit, because states are locked before webhooks.
             transaction.on_commit(partial(resume, stored, by=None), using=alias(), robust=True)
     _copy(stored, webhook)

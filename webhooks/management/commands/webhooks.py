@@ -32,6 +32,7 @@ class Command(BaseCommand):
             return
         if options["verb"] == "sweep":
             self.stdout.write(f"{queue.unpark()} deliveries resumed")
+            queue.remind()
         self.stdout.write(f"{engine.drain(budget=math.inf, linger=0)} attempts recorded")
 
     def _reencrypt(self) -> None:
