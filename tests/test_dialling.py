@@ -12,7 +12,19 @@ from webhooks.transport import CurlAdapter
 from webhooks.transport import resolver as resolver_module
 from webhooks.transport.names import NOTHING_TO_RESOLVE, Answer
 
-from .sockets import OK, Names, bounds, keep_alive, never_accepting, once, prepared, request, serving, silent
+from .sockets import (
+    OK,
+    Names,
+    bounds,
+    keep_alive,
+    never_accepting,
+    once,
+    prepared,
+    request,
+    serving,
+    silent,
+    wait_until,
+)
 
 PUBLIC = AddressPolicy()
 EVERYTHING = AddressPolicy.parse(["0.0.0.0/0", "::/0"])
@@ -243,6 +255,24 @@ def test_more_names_than_ever_run_at_once_all_end_in_time(hanging):
     assert len(ended) == 100
     assert max(seconds for _, seconds in ended) < 0.7
     assert hanging.most_running <= 4
+
+
+def test_a_name_whose_requests_have_ended_is_not_looked_up_any_more(hanging):
+    ended = []
+
+    def pairs():
+        yield from ((number, prepared(f"http://hang{number}.test/")) for number in range(20))
+        while len(ended) < 20:
+            yield None
+        hanging.released.set()
+        wait_until(lambda: not hanging.running)
+        yield "good", request(f"http://good.test:{server.port}/")
+
+    with serving(keep_alive) as server, adapter_with(hanging, connect_timeout=0.2) as adapter:
+        for key, _ in adapter.send_many(pairs()):
+            ended.append(key)
+    assert ended[-1] == "good"
+    assert len(hanging.asked) == 3 + 1
 
 
 def durations_beside(adapter, url, others):

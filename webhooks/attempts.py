@@ -81,17 +81,21 @@ def _keep_response(attempt: Attempt, response: requests.Response, secrets: list[
     attempt.status_code = response.status_code
     if not 200 <= response.status_code <= 299:
         attempt.error_kind = f"http_{response.status_code // 100}xx"
-        attempt.error = f"The receiver answered {response.status_code} {response.reason}".strip() + "."
+        answer = f"{response.status_code} {response.reason}".strip()
+        attempt.error = _text(f"The receiver answered {answer}.", secrets)
     attempt.response_headers = {
         _text(name, secrets): _text(value, secrets) for name, value in response.headers.items()
     }
-    attempt.response_body = _text(response.content.decode("utf-8", errors="replace"), secrets)
+    attempt.response_body = _text(response.content.decode("utf-8", errors="backslashreplace"), secrets)
     attempt.response_truncated = getattr(response, "truncated", False)
 
 
 @sensitive_variables()
 def _text(text: str, secrets: list[str]) -> str:
-    """Return what may be stored of it: no echo of a secret, and, for PostgreSQL, no NUL."""
+    """Return what may be stored of it: no echo of a secret, and, for PostgreSQL, no NUL.
+
+    What is no text is written as \\xff, so that no byte is lost.
+    """
     for secret in secrets:
         text = text.replace(secret, MASK)
-    return text.replace("\x00", "\N{REPLACEMENT CHARACTER}")
+    return text.replace("\x00", "\\x00")

@@ -94,11 +94,13 @@ def _text(line: bytes) -> str:
 
 def _parsed(lines: Iterable[bytes]) -> CaseInsensitiveDict[str]:
     """Return header lines by name; the values of a repeated name are joined (RFC 9110 5.3)."""
-    found: dict[str, tuple[str, str]] = {}
+    headers: CaseInsensitiveDict[str] = CaseInsensitiveDict()
+    known: set[str] = set()  # asking `headers` costs several times as much
     for line in lines:
         name, colon, value = _text(line).partition(":")
         if colon:
-            known = found.get(name.lower())
             value = value.strip()
-            found[name.lower()] = (known[0], f"{known[1]}, {value}") if known else (name, value)
-    return CaseInsensitiveDict(found.values())
+            lowered = name.lower()
+            headers[name] = f"{headers[name]}, {value}" if lowered in known else value
+            known.add(lowered)
+    return headers
