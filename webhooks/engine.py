@@ -29,7 +29,7 @@ from .exceptions import InvalidRequest, UndecryptableSecret
 from .health import Notice
 from .models import Delivery
 from .queue import Claim, Told
-from .request import build_request
+from .request import Recipe, build, recipe_of
 from .sender import Sender
 from .transport import Bounds
 from .verdicts import Result, judged
@@ -96,6 +96,8 @@ class _Drain:
         self.sender = Sender(self.bounds)
         self.outstanding: dict[int, _Outstanding] = {}
         self.recorded = 0
+        self.recipes: dict[int, Recipe] = {}
+        self.claimed = False
         self.holds_linger = False
         self.replaced = False
 
@@ -137,7 +139,9 @@ class _Drain:
         if free < self.bounds.concurrency // 4:
             return 0, []  # a larger batch will be cheaper
         now = None if self.clock is None else self.clock()
-        claim = self._steadily(lambda: queue.claim(free, alone=not self.outstanding, now=now))
+        alone = not self.outstanding
+        claim = self._steadily(lambda: queue.claim(free, alone=alone, now=now, sure=self.claimed))
+        self.claimed = claim.touched > 0
         sendable_until = claim.monotonic + settings.LEASE - settings.TIMEOUT - RECORD_MARGIN
         unsendable = []
         for delivery in claim.deliveries:
@@ -156,8 +160,11 @@ class _Drain:
         return claim.touched, unsendable
 
     def _build(self, claim: Claim, delivery: Delivery) -> requests.PreparedRequest:
-        return build_request(
-            delivery.webhook,
+        webhook = delivery.webhook
+        if webhook.pk not in self.recipes or self.recipes[webhook.pk].webhook is not webhook:
+            self.recipes[webhook.pk] = recipe_of(webhook)
+        return build(
+            self.recipes[webhook.pk],
             delivery.event,
             delivery.attempt_count + 1,
             claim.moment(time.monotonic()),

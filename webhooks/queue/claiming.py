@@ -47,19 +47,20 @@ class Claim:
         return self.now + timedelta(seconds=monotonic - self.monotonic)
 
 
-def claim(limit: int, *, alone: bool, now: datetime | None = None) -> Claim:
+def claim(limit: int, *, alone: bool, now: datetime | None = None, sure: bool = False) -> Claim:
     """Take up to `limit` due deliveries, of each webhook no more than its cap and its rate leave free.
 
     `alone`: nothing of the caller's is in flight. Only then is a delivery taken that may be killing workers,
-    and with nothing beside it. What is due but must not be sent is parked or ended on the way.
+    and with nothing beside it. What is due but must not be sent is parked or ended on the way. `sure`: something
+    is due, as far as the caller knows; else that is asked first, for a look takes no lock.
     """
     started = time.monotonic()
     token = uuid.uuid4()
-    if limit <= 0 or not is_due(now):
+    if limit <= 0 or not (sure or is_due(now)):
         return Claim(token=token, now=now or database_now(), monotonic=started)
     with transaction.atomic(using=alias()):
-        _take_turn(connection())
-        moment = now or database_now()
+        turn = _turn_taken(connection())
+        moment = now or turn
         found = (candidates(moment, 1, suspects=True) if alone else []) or candidates(moment, limit)
         touched = _set_aside([row for row in found if _ending(row) or row.waits], moment)
         sendable = within_rates([row for row in found if not (_ending(row) or row.waits)], moment)
@@ -71,20 +72,23 @@ def claim(limit: int, *, alone: bool, now: datetime | None = None) -> Claim:
     )
 
 
-def _take_turn(db: BaseDatabaseWrapper) -> None:
+def _turn_taken(db: BaseDatabaseWrapper) -> datetime:
     """Let claims take turns, so that the cap per webhook is exact; SQLite's transactions do so anyway.
 
     A claimer that hangs must not stop the others: after a while they go on without their turn. Then the cap
-    may be exceeded for a moment; that a row is claimed once rests on its own lock.
+    may be exceeded for a moment; that a row is claimed once rests on its own lock. Returns the database's clock.
     """
     if db.vendor != "postgresql":
-        return
+        return database_now()
+    now: datetime
     with db.cursor() as cursor:
         for _ in range(500):
-            cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [_CLAIM_LOCK])
-            if cursor.fetchone()[0]:
-                return
+            cursor.execute("SELECT pg_try_advisory_xact_lock(%s), clock_timestamp()", [_CLAIM_LOCK])
+            taken, now = cursor.fetchone()
+            if taken:
+                break
             time.sleep(0.002)
+    return now
 
 
 def _ending(row: Candidate) -> tuple[str, str] | None:
