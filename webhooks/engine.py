@@ -66,8 +66,8 @@ def drain(
     started = time.monotonic()
     linger_until = started + min(budget, budget if linger is None else linger)
     queue.clear_wake()
-    with _stopped_by_sigterm() as stop:
-        return _Drain(started + budget, linger_until, clock, stop).run()
+    with stopped_by_sigterm() as stop:
+        return Drain(started + budget, linger_until, clock, stop).run()
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,9 @@ class _Outstanding:
     request: requests.PreparedRequest | None = None
 
 
-class _Drain:
+class Drain:
+    """One drain, from its first claim until nothing is due, its budget is spent or it is stopped."""
+
     def __init__(
         self,
         until: float,
@@ -104,7 +106,7 @@ class _Drain:
     def run(self) -> int:
         self.sender.start()
         try:
-            while self._step():
+            while self.step():
                 pass
         finally:
             # Whatever happened, django-q2's time limit included: nothing stays claimed that is not recorded.
@@ -115,7 +117,7 @@ class _Drain:
         self._ask_for_another()
         return self.recorded
 
-    def _step(self) -> bool:
+    def step(self) -> bool:
         """Do one round; return whether there is another."""
         if self.stop.is_set():
             self.sender.refuse()
@@ -128,7 +130,7 @@ class _Drain:
         if results:
             self._record(results)
         # Results free slots: what waited for one is claimed in the next round.
-        return bool(touched or results or self.outstanding or self._linger())
+        return bool(touched or results or self.outstanding or self.linger())
 
     def _may_claim(self) -> bool:
         return not self.stop.is_set() and time.monotonic() < self.until
@@ -232,7 +234,7 @@ class _Drain:
         leases = [one.claim.monotonic + settings.LEASE for one in self.outstanding.values()]
         return outages.outlast(call, max(leases, default=0))
 
-    def _linger(self) -> bool:
+    def linger(self) -> bool:
         """Wait a moment if something falls due soon and no other drain waits for it."""
         if self.stop.is_set() or time.monotonic() >= self.linger_until or not _due_soon():
             return False
@@ -268,7 +270,7 @@ def _jitter() -> float:
 
 
 @contextmanager
-def _stopped_by_sigterm() -> Iterator[threading.Event]:
+def stopped_by_sigterm() -> Iterator[threading.Event]:
     """Yield an event that SIGTERM sets, and pass the signal on afterwards. Not in a main thread: never set."""
     stop = threading.Event()
     if threading.current_thread() is not threading.main_thread():

@@ -14,6 +14,7 @@ from .recording import Recorded, hand_back, record
 from .states import Told, activated, remind, resumed
 from .verdict import Verdict
 from .waking import (
+    CHANNEL,
     SWEEP_INTERVAL,
     clear_wake,
     enqueue,
@@ -25,6 +26,7 @@ from .waking import (
 )
 
 __all__ = [
+    "CHANNEL",
     "SWEEP_INTERVAL",
     "Claim",
     "Recorded",
