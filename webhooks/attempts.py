@@ -81,7 +81,8 @@ def _keep_response(attempt: Attempt, response: requests.Response, secrets: list[
     attempt.status_code = response.status_code
     if not 200 <= response.status_code <= 299:
         attempt.error_kind = f"http_{response.status_code // 100}xx"
-        attempt.error = f"The receiver answered {response.status_code} {response.reason}".strip() + "."
+        reason = _text(response.reason, secrets)
+        attempt.error = f"The receiver answered {response.status_code} {reason}".strip() + "."
     attempt.response_headers = {
         _text(name, secrets): _text(value, secrets) for name, value in response.headers.items()
     }
