@@ -92,20 +92,31 @@ def _candidates(now: datetime, limit: int, *, suspects: bool = False) -> dict[in
 
     Webhooks that can take nothing more are left out before the head is cut off, so that their backlog hides
     nobody. A webhook that is paused, or was and has not delivered since, is tried with one delivery; one that
-    has just recovered gets its backlog a few at a time.
+    has just recovered gets its backlog a few at a time. What must wait does not count against `limit`, and a
+    backlog of it, of a webhook that was just paused or is ordered, hides nobody either.
     """
+    found = _found(now, suspects=suspects)
+    waiting = [pk for pk, waits in found if waits]
+    if len(waiting) >= HEAD // 2:
+        found += _found(now, suspects=suspects, alone=True)
+    sendable = dict.fromkeys(pk for pk, waits in found if not waits)
+    return {**dict.fromkeys(waiting, True), **dict.fromkeys(list(sendable)[:limit], False)}
+
+
+def _found(now: datetime, *, suspects: bool, alone: bool = False) -> list[tuple[int, bool]]:
+    """Return the candidates in the order in which they fell due; `alone`: those that can be sent, alone."""
     db = connection()
     parameters = {
         "now": db.ops.adapt_datetimefield_value(now),
         "cap": settings.IN_FLIGHT_PER_WEBHOOK,
-        "limit": limit,
     }
+    lost_claims, waiting = ">=" if suspects else "<", "FALSE" if alone else "waits"
     with db.cursor() as cursor:
-        cursor.execute(_candidates_sql(db, ">=" if suspects else "<"), parameters)
-        return {pk: bool(waits) for pk, waits in cursor.fetchall()}
+        cursor.execute(_candidates_sql(db, lost_claims, waiting), parameters)
+        return [(pk, bool(waits)) for pk, waits in cursor.fetchall()]
 
 
-def _candidates_sql(db: BaseDatabaseWrapper, lost_claims: str) -> str:
+def _candidates_sql(db: BaseDatabaseWrapper, lost_claims: str, waiting: str) -> str:
     models = (Delivery, Webhook, WebhookState)
     delivery, webhook, state = (db.ops.quote_name(model._meta.db_table) for model in models)
     least = "LEAST" if db.vendor == "postgresql" else "MIN"
@@ -136,22 +147,26 @@ def _candidates_sql(db: BaseDatabaseWrapper, lost_claims: str) -> str:
             WHERE delivery.status = 'pending' AND delivery.due_at <= %(now)s
               AND delivery.lost_claims {lost_claims} {SUSPECT_AFTER}
         ), head AS (
-            SELECT * FROM due WHERE waits OR (free > 0 AND sendable) ORDER BY due_at, id LIMIT {HEAD}
+            SELECT * FROM due WHERE {waiting} OR (free > 0 AND sendable AND NOT waits) ORDER BY due_at, id LIMIT {HEAD}
         ), ranked AS (
             SELECT id, due_at, free, waits,
                    ROW_NUMBER() OVER (PARTITION BY webhook_id, waits ORDER BY due_at, id) AS place FROM head
         )
-        SELECT id, waits FROM ranked WHERE waits OR place <= free ORDER BY due_at, id LIMIT %(limit)s
+        SELECT id, waits FROM ranked WHERE waits OR place <= free ORDER BY due_at, id
     """  # noqa: S608  names and constants are ours; every value is a parameter
 
 
-def _locked(ids: Collection[int], now: datetime) -> list[Delivery]:
-    """Lock and load the rows that are still due: the lock repeats every condition that made them so."""
-    if not ids:
+def _locked(must_wait: Mapping[int, bool], now: datetime) -> list[Delivery]:
+    """Lock and load the rows that are still due: the lock repeats every condition that made them so.
+
+    What must wait comes without its event, which may be large.
+    """
+    if not must_wait:
         return []
-    rows = pending().filter(pk__in=ids, due_at__lte=now).order_by("due_at", "pk")
+    rows = pending().filter(pk__in=must_wait, due_at__lte=now).order_by("due_at", "pk")
     found = list(rows.select_for_update(skip_locked=True, of=("self",)))
-    events = Event.objects.using(alias()).in_bulk({delivery.event_id for delivery in found})
+    wanted = {delivery.event_id for delivery in found if not must_wait[delivery.pk]}
+    events = Event.objects.using(alias()).in_bulk(wanted)
     owners = webhooks().in_bulk({delivery.webhook_id for delivery in found})
     for delivery in found:
         delivery.webhook = owners[delivery.webhook_id]
@@ -173,10 +188,11 @@ def _sorted_out(found: Iterable[Delivery], must_wait: Mapping[int, bool], now: d
     sendable, waiting = [], []
     ended: dict[tuple[str, str], list[Delivery]] = defaultdict(list)
     for delivery in found:
-        ending = _ending(delivery)
+        waits = must_wait[delivery.pk] or not delivery.webhook.is_active
+        ending = _ending(delivery, waits)
         if ending is not None:
             ended[ending].append(delivery)
-        elif must_wait[delivery.pk] or not delivery.webhook.is_active:
+        elif waits:
             waiting.append(delivery.pk)
         else:
             sendable.append(delivery)
@@ -186,13 +202,13 @@ def _sorted_out(found: Iterable[Delivery], must_wait: Mapping[int, bool], now: d
     return _SortedOut(sendable, parked + sum(map(len, ended.values())))
 
 
-def _ending(delivery: Delivery) -> tuple[str, str] | None:
+def _ending(delivery: Delivery, waits: bool) -> tuple[str, str] | None:
     """Return the status and the reason with which a delivery ends unsent, if it does."""
     if delivery.webhook.deleted_at is not None:
         return "cancelled", "webhook_deleted"
     if delivery.lost_claims >= WORKER_LOST_AFTER:
         return "failed", "worker_lost"
-    if not Delivery.event.is_cached(delivery):
+    if not waits and not Delivery.event.is_cached(delivery):
         return "failed", "permanent"
     return None
 
