@@ -15,6 +15,8 @@ from ..models.database import connection
 HEAD = 2000
 # A delivery whose claim was lost this often is claimed alone.
 SUSPECT_AFTER = 3
+# And at this number it ends.
+WORKER_LOST_AFTER = 5
 
 
 class Candidate(NamedTuple):
@@ -32,26 +34,47 @@ class Candidate(NamedTuple):
     revision: int
     """Changes whenever the webhook's row does (PostgreSQL's xmin); 0 where the database does not say."""
 
+    @property
+    def ending(self) -> tuple[str, str] | None:
+        """The status and the reason with which the delivery ends unsent, if it does."""
+        if self.is_deleted:
+            return "cancelled", "webhook_deleted"
+        if self.lost_claims >= WORKER_LOST_AFTER:
+            return "failed", "worker_lost"
+        return None
+
+    @property
+    def is_aside(self) -> bool:
+        """Whether it is parked or ended, not sent."""
+        return bool(self.waits or self.ending)
+
 
 def candidates(now: datetime, limit: int, *, suspects: bool = False) -> list[Candidate]:
     """Return the earliest due rows, of each webhook no more than it leaves free.
 
     Webhooks that can take nothing more are left out before the head is cut off, so that their backlog hides
     nobody. A webhook that is paused, or was and has not delivered since, is tried with one delivery; one that
-    has just recovered gets its backlog a few at a time.
+    has just recovered gets its backlog a few at a time. What must be set aside does not count against `limit`, and
+    a backlog of it, of a webhook that was just paused or is ordered, hides nobody either.
     """
+    found = _found(now, suspects=suspects)
+    aside = [row for row in found if row.is_aside]
+    if len(aside) >= HEAD // 2:
+        found = _found(now, suspects=suspects, sendable_only=True)
+    return [*aside, *[row for row in found if not row.is_aside][:limit]]
+
+
+def _found(now: datetime, *, suspects: bool, sendable_only: bool = False) -> list[Candidate]:
+    """Return the candidates in the order in which they fell due."""
     db = connection()
-    parameters = {
-        "now": db.ops.adapt_datetimefield_value(now),
-        "cap": settings.IN_FLIGHT_PER_WEBHOOK,
-        "limit": limit,
-    }
+    parameters = {"now": db.ops.adapt_datetimefield_value(now), "cap": settings.IN_FLIGHT_PER_WEBHOOK}
+    lost_claims, aside = ">=" if suspects else "<", "FALSE" if sendable_only else "aside"
     with db.cursor() as cursor:
-        cursor.execute(_sql(db, ">=" if suspects else "<"), parameters)
+        cursor.execute(_sql(db, lost_claims, aside), parameters)
         return [Candidate._make(row) for row in cursor.fetchall()]
 
 
-def _sql(db: BaseDatabaseWrapper, lost_claims: str) -> str:
+def _sql(db: BaseDatabaseWrapper, lost_claims: str, aside: str) -> str:
     models = (Delivery, Webhook, WebhookState)
     delivery, webhook, state = (db.ops.quote_name(model._meta.db_table) for model in models)
     postgresql = db.vendor == "postgresql"
@@ -86,14 +109,15 @@ def _sql(db: BaseDatabaseWrapper, lost_claims: str) -> str:
             LEFT JOIN in_flight ON in_flight.webhook_id = delivery.webhook_id
             WHERE delivery.status = 'pending' AND delivery.due_at <= %(now)s
               AND delivery.lost_claims {lost_claims} {SUSPECT_AFTER}
+        ), sorted AS (
+            SELECT due.*, waits OR is_deleted OR lost_claims >= {WORKER_LOST_AFTER} AS aside FROM due
         ), head AS (
-            SELECT * FROM due WHERE waits OR is_deleted OR (free > 0 AND sendable)
+            SELECT * FROM sorted WHERE {aside} OR (free > 0 AND sendable AND NOT aside)
             ORDER BY due_at, id LIMIT {HEAD}
         ), ranked AS (
-            SELECT head.*, ROW_NUMBER() OVER (
-                PARTITION BY webhook_id, waits OR is_deleted ORDER BY due_at, id
-            ) AS place FROM head
+            SELECT head.*, ROW_NUMBER() OVER (PARTITION BY webhook_id, aside ORDER BY due_at, id) AS place
+            FROM head
         )
         SELECT id, webhook_id, waits, is_deleted, lost_claims, rate_limit, ordered, revision FROM ranked
-        WHERE waits OR is_deleted OR place <= free ORDER BY due_at, id LIMIT %(limit)s
+        WHERE aside OR place <= free ORDER BY due_at, id
     """  # noqa: S608  names and constants are ours; every value is a parameter

@@ -23,8 +23,6 @@ from .parking import park, release
 from .rows import deliveries, pending
 from .taking import take
 
-# A delivery whose claim was lost this often ends.
-WORKER_LOST_AFTER = 5
 # The key of the advisory lock under which claims take turns (any number that is ours alone).
 _CLAIM_LOCK = 0x77656268
 
@@ -62,8 +60,8 @@ def claim(limit: int, *, alone: bool, now: datetime | None = None, sure: bool = 
         turn = _turn_taken(connection())
         moment = now or turn
         found = (candidates(moment, 1, suspects=True) if alone else []) or candidates(moment, limit)
-        touched = _set_aside([row for row in found if _ending(row) or row.waits], moment)
-        sendable = within_rates([row for row in found if not (_ending(row) or row.waits)], moment)
+        touched = _set_aside([row for row in found if row.is_aside], moment)
+        sendable = within_rates([row for row in found if not row.is_aside], moment)
         until = moment + timedelta(seconds=settings.LEASE)
         taken = take([row.id for row in sendable], token, moment, until)
         complete = _loaded(taken, sendable, moment)
@@ -91,15 +89,6 @@ def _turn_taken(db: BaseDatabaseWrapper) -> datetime:
     return now
 
 
-def _ending(row: Candidate) -> tuple[str, str] | None:
-    """Return the status and the reason with which a delivery ends unsent, if it does."""
-    if row.is_deleted:
-        return "cancelled", "webhook_deleted"
-    if row.lost_claims >= WORKER_LOST_AFTER:
-        return "failed", "worker_lost"
-    return None
-
-
 def _set_aside(rows: Collection[Candidate], now: datetime) -> int:
     """Park what waits for its webhook, and end what can never be sent; return how many those are."""
     if not rows:
@@ -108,9 +97,8 @@ def _set_aside(rows: Collection[Candidate], now: datetime) -> int:
     ended: dict[tuple[str, str], list[Candidate]] = defaultdict(list)
     waiting = []
     for row in rows:
-        ending = _ending(row)
-        if row.id in locked and ending:
-            ended[ending].append(row)
+        if row.id in locked and row.ending:
+            ended[row.ending].append(row)
         elif row.id in locked:
             waiting.append(row.id)
     for (status, because), group in ended.items():

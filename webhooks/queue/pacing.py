@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime
 
-from .. import rate
+from .. import limits, rate
 from .candidates import Candidate
 from .rows import states
 from .states import locked_states
@@ -17,7 +17,8 @@ def within_rates(sendable: list[Candidate], now: datetime) -> list[Candidate]:
 
     What is let through counts as sent at `now`.
     """
-    rates = {one.webhook_id: one.rate_limit for one in sendable if one.rate_limit}
+    limited = {one.webhook_id: limits.usable_rate(one.rate_limit) for one in sendable}
+    rates = {pk: limit for pk, limit in limited.items() if limit is not None}
     if not rates:
         return sendable
     paces = locked_states(rates)

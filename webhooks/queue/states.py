@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 
 from django.db import transaction
@@ -142,8 +142,9 @@ def _folded(state: WebhookState, findings: Iterable[Finding], now: datetime) -> 
     latest = None
     for finding in findings:
         change = _change(state, finding, now)
-        if change.notice is Notice.DISABLED and not _is_on(state):
-            change = Change(change.health)  # a person, or another worker, was quicker
+        if change.notice is not None and not _is_on(state):
+            # A person, or another worker, was quicker: nothing that ends after that is news to the owners.
+            change = Change(replace(change.health, told=state.told))
         _apply(state, change, now)
         if finding.outcome is not Outcome.SUCCESS:
             state.error_kind, state.status_code = finding.error_kind, finding.status_code

@@ -9,7 +9,7 @@ from datetime import datetime
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import F
 
-from ..models import Delivery
+from ..models import Delivery, Webhook
 from ..models.database import alias, connection
 from .rows import deliveries, pending
 
@@ -29,7 +29,8 @@ def take(ids: Sequence[int], token: uuid.UUID, now: datetime, until: datetime) -
 
 
 def _taken(ids: Sequence[int], token: uuid.UUID, now: datetime, until: datetime) -> list[Delivery]:
-    rows = pending().filter(pk__in=ids, due_at__lte=now).order_by("pk")
+    sendable = pending().filter(webhook__is_active=True, webhook__deleted_at=None)
+    rows = sendable.filter(pk__in=ids, due_at__lte=now).order_by("pk")
     found = list(rows.select_for_update(skip_locked=True, of=("self",)))
     mine = deliveries().filter(pk__in=[delivery.pk for delivery in found])
     mine.update(claim=token, due_at=until, lost_claims=F("lost_claims") + 1)
@@ -40,14 +41,16 @@ def _taken_in_one(
     db: BaseDatabaseWrapper, ids: Sequence[int], token: uuid.UUID, now: datetime, until: datetime
 ) -> list[Delivery]:
     """The same in one statement: it spares a third of the claim."""
-    table = db.ops.quote_name(Delivery._meta.db_table)
+    table, webhook = (db.ops.quote_name(model._meta.db_table) for model in (Delivery, Webhook))
     fields = Delivery._meta.concrete_fields
     columns = ", ".join(f"delivery.{db.ops.quote_name(str(field.column))}" for field in fields)
     sql = f"""
         WITH due AS (
-            SELECT id FROM {table}
-            WHERE id = ANY(%s) AND status = 'pending' AND due_at <= %s
-            ORDER BY id FOR UPDATE SKIP LOCKED
+            SELECT delivery.id FROM {table} AS delivery
+            JOIN {webhook} AS webhook ON webhook.id = delivery.webhook_id
+            WHERE delivery.id = ANY(%s) AND delivery.status = 'pending' AND delivery.due_at <= %s
+              AND webhook.is_active AND webhook.deleted_at IS NULL
+            ORDER BY delivery.id FOR UPDATE OF delivery SKIP LOCKED
         )
         UPDATE {table} AS delivery SET claim = %s, due_at = %s, lost_claims = lost_claims + 1
         FROM due WHERE delivery.id = due.id
