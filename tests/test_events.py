@@ -52,6 +52,18 @@ def test_an_unknown_type_and_bad_data_write_nothing(workspace):
     assert not Event.objects.exists()
 
 
+def test_bad_data_leaves_the_callers_transaction_as_it_was(workspace):
+    make_webhook(workspace)
+    with transaction.atomic():
+        make_webhook(workspace, name="mine")
+        for data in (float("nan"), {"a": "\ud800"}, object()):
+            with pytest.raises(InvalidPayload):
+                emit("order.created", workspace=workspace, data=data)
+        assert not connection.needs_rollback
+        emit("order.created", workspace=workspace, data={})
+    assert Delivery.objects.count() == 2
+
+
 @pytest.mark.parametrize("key", ["", "a\x00", "x" * 256])
 def test_a_bad_idempotency_key_is_refused(workspace, key):
     with pytest.raises(InvalidPayload):

@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import socket
 import time
 from contextlib import closing
 from itertools import pairwise
@@ -307,3 +308,15 @@ def test_kept_alive_connections_that_the_receiver_closes_silently_do_no_harm(ada
         for _ in range(200):
             assert adapter.send(request(server.url)).status_code == 200
         assert server.connections == 200
+
+
+def test_a_kept_alive_connection_that_is_closed_on_the_next_request_does_no_harm(adapter):
+    def behave(connection, server):
+        server.read_request(connection)
+        connection.sendall(OK)
+        connection.recv(1, socket.MSG_PEEK)  # the next request is on its way when the connection closes
+
+    with serving(behave) as server:
+        for number in range(200):
+            assert adapter.send(request(server.url)).status_code == 200
+            assert server.connections == number + 1
