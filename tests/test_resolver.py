@@ -127,10 +127,10 @@ def test_a_name_that_another_group_waits_for_in_vain_is_looked_up_all_the_same(l
 def test_all_groups_together_run_no_more_than_the_pool_holds(look_ups):
     resolver = Resolver(look_ups)
     before = resolver_threads()
-    for number in range(4 * THREADS):
+    for number in range(4 * 64):
         resolver.ask(f"slow-{number}", number)
-    wait_until(lambda: len(look_ups.started) == THREADS)
-    assert len(resolver_threads(before)) == THREADS
+    wait_until(lambda: len(look_ups.started) == 64)
+    assert len(resolver_threads(before)) == 64
 
 
 def test_groups_take_turns_when_the_pool_is_full(look_ups, monkeypatch):
