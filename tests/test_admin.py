@@ -403,25 +403,29 @@ class TestSecret:
             assert secret not in history
             assert secret not in rows
 
+    @pytest.mark.parametrize("name", ["add", "rotate"])
     @pytest.mark.parametrize(
-        "name",
+        ("deep", "frame"),
         [
-            "add",
-            ("rotate"),
+            ("webhooks.fields.encrypted", "get_prep_value"),  # in the database layer
+            ("django.forms.CharField.validate", "_clean_fields"),  # in the form
         ],
     )
-    def test_an_error_report_holds_no_secret(self, client, owner, workspace, data, name, monkeypatch):
+    def test_an_error_report_holds_no_secret(
+        self, client, owner, workspace, data, name, deep, frame, monkeypatch
+    ):
         reports = []
 
-        def broken(text):
-            raise RuntimeError("broken")
+        def broken(*arguments):
+            if arguments[-1] == SECRET:
+                raise RuntimeError("broken")
 
         def report(sender, request, **kwargs):
             reports.append(ExceptionReporter(request, *sys.exc_info()).get_traceback_html())
 
         address = page("webhook_add") if name == "add" else page("webhook_secret", make_webhook(workspace).pk)
-        # Deep in the database layer, where every frame holds the value.
-        monkeypatch.setattr("webhooks.fields.encrypted", broken)
+        # Deep down, where every frame holds the value.
+        monkeypatch.setattr(deep, broken)
         client.raise_request_exception = False
         got_request_exception.connect(report)
         try:
@@ -430,7 +434,7 @@ class TestSecret:
             got_request_exception.disconnect(report)
         assert response.status_code == 500
         assert "broken" in reports[0]
-        assert "get_prep_value" in reports[0]
+        assert frame in reports[0]
         assert "s3cret" not in reports[0]
 
 

@@ -195,7 +195,14 @@ class TestMoreSettings:
         for default in ("15", "5", "8", "1s"):
             assert f'placeholder="{default}"' in body
 
-    def test_an_error_report_holds_no_value(self, client, webhook, monkeypatch):
+    @pytest.mark.parametrize(
+        ("deep", "frame"),
+        [
+            ("webhooks.fields.encrypted", "get_prep_value"),  # in the database layer
+            ("webhooks.headers.basic", "_clean_fields"),  # in the form
+        ],
+    )
+    def test_an_error_report_holds_no_value(self, client, webhook, monkeypatch, deep, frame):
         reports = []
 
         def report(request, **_):
@@ -205,7 +212,7 @@ class TestMoreSettings:
             raise RuntimeError("broken")
 
         posted = opened(client, webhook)
-        monkeypatch.setattr("webhooks.fields.encrypted", broken)
+        monkeypatch.setattr(deep, broken)
         client.raise_request_exception = False
         got_request_exception.connect(report)
         secrets = {
@@ -221,7 +228,7 @@ class TestMoreSettings:
             got_request_exception.disconnect(report)
         assert len(reports) == 2
         for one in reports:
-            assert "get_prep_value" in one
+            assert frame in one
             assert not [secret for secret in ("h3ader", "us3r", "passw0rd", KEY) if secret in one]
 
 

@@ -19,7 +19,7 @@ from django.core.management import call_command
 from django.db import transaction
 
 from tests.factories import make_webhook, make_workspace
-from webhooks import actions, engine, queue, signals, signing
+from webhooks import actions, engine, queue, signals, signing, tasks
 from webhooks.engine import drain
 from webhooks.events import emit
 from webhooks.models import Attempt, Delivery, Webhook, WebhookState
@@ -391,6 +391,14 @@ def test_the_commands_drain_sweep_and_prune(workspace, webhook, receiver, capsys
     assert not Attempt.objects.exists()
     assert list(Delivery.objects.values_list("event", flat=True)) == [pending.pk]
     assert Webhook.objects.count() == 1
+
+
+def test_a_sweep_sends_what_stayed_parked(workspace, webhook, receiver):
+    emit_one(workspace)
+    Delivery.objects.update(due_at=None)
+    assert drain(linger=0) == 0
+    assert tasks.sweep() == 1
+    assert only().status == "succeeded"
 
 
 def test_a_drain_works_in_a_thread_of_any_process(workspace, webhook):
