@@ -9,6 +9,7 @@ order of their ids: so nobody waits for somebody who waits for him.
 
 from .claiming import Claim, claim
 from .clock import clock_sql, database_now, is_due, next_due_at
+from .lag import lag
 from .parking import resume_after_commit, unpark, unpark_after_commit
 from .recording import Recorded, hand_back, record
 from .states import Told, activated, remind, resumed
@@ -40,6 +41,7 @@ __all__ = [
     "enqueue",
     "hand_back",
     "is_due",
+    "lag",
     "linger",
     "next_due_at",
     "notify_after_commit",

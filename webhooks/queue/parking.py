@@ -7,7 +7,7 @@ is pending. `claim()` parks what it finds due; here it is made due again.
 from __future__ import annotations
 
 from collections.abc import Collection
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 
 from django.db import transaction
@@ -92,7 +92,9 @@ def release(webhook_ids: Collection[int], now: datetime) -> None:
     firsts = [row["first"] for row in ordered.order_by().values("webhook").annotate(first=Min("pk"))]
     if firsts:
         waiting = Q(due_at__isnull=True) | Q(due_at__lte=now)
-        pending().filter(waiting, pk__in=firsts, claim__isnull=True).update(due_at=now)
+        # SQLite's clock knows milliseconds: what is due at this very moment would not be due to it yet.
+        due_at = now - timedelta(milliseconds=1)
+        pending().filter(waiting, pk__in=firsts, claim__isnull=True).update(due_at=due_at)
 
 
 def _firsts_made_due(parked: QuerySet[Delivery], moment: datetime | Now) -> int:

@@ -18,6 +18,10 @@ class Command(BaseCommand):
         verbs.add_parser("drain", help="send what is due, then return")
         verbs.add_parser("sweep", help="resume what waited for its webhook, then send what is due")
         verbs.add_parser("deliver", help="send what is due, as soon as it is, until the process is stopped")
+        health = verbs.add_parser(
+            "health", help="fail when due work is left undone, for whoever restarts workers"
+        )
+        health.add_argument("--max-lag", type=_seconds, required=True, metavar="SECONDS")
         prune = verbs.add_parser("prune", help="remove what ended long ago")
         prune.add_argument("--days", type=_days, help="keep this many days (default: RETENTION_DAYS)")
         verbs.add_parser(
@@ -31,6 +35,9 @@ class Command(BaseCommand):
         if options["verb"] == "reencrypt":
             self._reencrypt()
             return
+        if options["verb"] == "health":
+            self._health(options["max_lag"])
+            return
         if options["verb"] == "deliver":
             self.stdout.write(f"{delivering.deliver()} attempts recorded")
             return
@@ -38,6 +45,15 @@ class Command(BaseCommand):
             self.stdout.write(f"{queue.unpark()} deliveries resumed")
             queue.remind()
         self.stdout.write(f"{engine.drain(budget=math.inf, linger=0)} attempts recorded")
+
+    def _health(self, most: float) -> None:
+        lag = queue.lag().total_seconds()
+        if lag > most:
+            raise CommandError(
+                f"Deliveries that could be sent have waited for {lag:.0f} s, and no worker takes them. "
+                "Restart the cluster (or `webhooks deliver`); nothing is lost."
+            )
+        self.stdout.write(f"lag {lag:.1f} s")
 
     def _reencrypt(self) -> None:
         found = reencryption.reencrypt()
@@ -48,6 +64,13 @@ class Command(BaseCommand):
                 f"Values of these webhooks fit no configured key and were left as they are: {webhooks}. "
                 "Bring their key back into ENCRYPTION_KEYS, or replace the values."
             )
+
+
+def _seconds(value: str) -> float:
+    seconds = float(value)
+    if not seconds >= 0:
+        raise ValueError(value)
+    return seconds
 
 
 def _days(value: str) -> float:
