@@ -177,6 +177,21 @@ def test_a_webhook_switched_off_between_the_look_and_the_lock_is_not_sent_to(wor
     assert claim(9, alone=True).touched == 3
 
 
+def test_a_webhook_switched_on_between_the_look_and_the_parking_has_nothing_parked(workspace, monkeypatch):
+    make_webhook(workspace)
+    owe(workspace, 3)
+    Webhook.objects.update(is_active=False)
+    locked = claiming._locked
+
+    def meanwhile(*arguments):
+        Webhook.objects.update(is_active=True)
+        return locked(*arguments)
+
+    monkeypatch.setattr(claiming, "_locked", meanwhile)
+    assert claim(9, alone=True).touched == 0
+    assert len(claim(9, alone=True).deliveries) == 3
+
+
 def test_deliveries_of_a_deleted_webhook_end(workspace):
     webhook = make_webhook(workspace)
     owe(workspace, 3)
