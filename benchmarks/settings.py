@@ -8,4 +8,5 @@ from project.settings import *  # noqa: F403
 from project.settings import Q_CLUSTER, WEBHOOKS
 
 WEBHOOKS = {**WEBHOOKS, "ALLOWED_NETWORKS": ["127.0.0.0/8"], "RETRY_SCHEDULE": [0.05]}
+WEBHOOKS["WAKE"] = os.environ.get("BENCHMARK_WAKE", "django-q2")
 Q_CLUSTER = {**Q_CLUSTER, "log_level": "ERROR", "poll": 0.01}

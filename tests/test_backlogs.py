@@ -9,14 +9,14 @@ from tests.factories import make_webhook, make_workspace
 from webhooks import queue
 from webhooks.events import emit
 from webhooks.models import Delivery, WebhookState
-from webhooks.queue import claim, claiming
+from webhooks.queue import candidates, claim
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
 def workspace(monkeypatch):
-    monkeypatch.setattr(claiming, "HEAD", 20)
+    monkeypatch.setattr(candidates, "HEAD", 20)
     return make_workspace()
 
 

@@ -30,7 +30,7 @@ class Recipe:
     """Checked, and ASCII."""
     method: str
     content_type: str
-    headers: CaseInsensitiveDict[str]
+    headers: CaseInsensitiveDict[str] = field(repr=False)
     """The webhook's own, and ours that never differ."""
     masked_headers: frozenset[str]
     connect_timeout: float | None
@@ -39,6 +39,7 @@ class Recipe:
     webhook: Webhook = field(repr=False)
 
 
+@sensitive_variables()
 def recipe_of(webhook: Webhook) -> Recipe:
     """Return what all requests to `webhook` have in common. Raises InvalidRequest and UndecryptableSecret."""
     url = addresses.checked_url(webhook.callback_url, addresses.configured_policy())

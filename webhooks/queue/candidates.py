@@ -88,7 +88,7 @@ def _sql(db: BaseDatabaseWrapper, lost_claims: str, aside: str) -> str:
             SELECT delivery.id, delivery.webhook_id, delivery.due_at, delivery.lost_claims,
                    {least}(
                        %(cap)s,
-                       COALESCE(webhook.max_in_flight, %(cap)s),
+                       COALESCE(NULLIF(webhook.max_in_flight, 0), %(cap)s),
                        COALESCE(state.drip, %(cap)s),
                        CASE WHEN webhook.ordered OR state.paused_until IS NOT NULL THEN 1 ELSE %(cap)s END
                    ) - COALESCE(in_flight.number, 0) AS free,

@@ -1,0 +1,124 @@
+"""From emit to the receiver at low load: `manage.py webhooks deliver`, and django-q2 with its ORM broker.
+
+    python -m benchmarks.latency [--events 300] [--pause 0.05]
+
+The clock runs from just before `emit()` to the first line of the request, in one process, on PostgreSQL.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+from benchmarks.throughput import ROOT, postgresql, wait_until
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--events", type=int, default=300)
+    parser.add_argument("--pause", type=float, default=0.05)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="webhooks-benchmark-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        with postgresql(folder), listening() as (url, arrived):
+            workspace = prepare(url)
+            for title, command, wake in (
+                ("deliver", ["webhooks", "deliver"], "notify"),
+                ("django-q2, ORM broker", ["qcluster"], "django-q2"),
+            ):
+                figures = measure(workspace, arrived, command, wake, options.events, options.pause)
+                report(title, figures)
+
+
+@contextmanager
+def listening() -> Iterator[tuple[str, dict[str, float]]]:
+    arrived: dict[str, float] = {}
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
+
+        def do_POST(self) -> None:
+            now = time.perf_counter()
+            arrived.setdefault(self.headers["webhook-id"], now)
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/", arrived
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def prepare(url: str):
+    import django
+
+    django.setup()
+    from django.core.management import call_command
+
+    from webhooks.models import Webhook
+    from workspace.models import Workspace
+
+    call_command("migrate", verbosity=0)
+    workspace = Workspace.objects.create(name="Benchmark", slug="benchmark")
+    webhook = Webhook.objects.create(workspace=workspace, name="one", callback_url=url, secret="secret")
+    webhook.subscribe("*")
+    return workspace
+
+
+def measure(workspace, arrived: dict[str, float], command: list[str], wake: str, events: int, pause: float):
+    """Return the milliseconds from emit to arrival of each event but the first few."""
+    from django.conf import settings
+
+    from webhooks.events import emit
+
+    settings.WEBHOOKS = {**settings.WEBHOOKS, "WAKE": wake}
+    environment = {**os.environ, "BENCHMARK_WAKE": wake}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "django", *command], cwd=ROOT, env=environment, start_new_session=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    emitted: dict[str, float] = {}
+    try:
+        warm = str(emit("activity.published", workspace=workspace, data={"n": 0}).pk)
+        wait_until(lambda: warm in arrived, 60)
+        for number in range(events):
+            started = time.perf_counter()
+            emitted[str(emit("activity.published", workspace=workspace, data={"n": number}).pk)] = started
+            time.sleep(pause)
+        wait_until(lambda: emitted.keys() <= arrived.keys(), 60)
+    finally:
+        process.terminate()
+        process.wait(30)
+    return [1000 * (arrived[key] - started) for key, started in emitted.items()][10:]
+
+
+def report(title: str, figures: list[float]) -> None:
+    cuts = statistics.quantiles(figures, n=100)
+    print(
+        f"{title}: p50 {statistics.median(figures):.1f} ms, p99 {cuts[98]:.1f} ms, most {max(figures):.1f} ms"
+    )
+
+
+if __name__ == "__main__":
+    main()
