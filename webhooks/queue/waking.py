@@ -34,12 +34,10 @@ def wake_after_commit() -> None:
 
 def wake() -> None:
     """Ask for a drain, unless one was asked for that has not yet started."""
-    asked = Q(asked_at__isnull=True) | Q(asked_at__lt=Now() - WAKE_AGAIN)
-    if _waker().filter(asked).update(asked_at=Now()) or _waker_created(asked=True):
-        if settings.WAKE == "notify":
-            _notify(connection())
-        else:
-            enqueue()
+    if settings.WAKE == "notify":
+        _wake_listeners(connection())
+    elif _asked() or _waker_created(asked=True):
+        enqueue()
 
 
 def clear_wake() -> None:
@@ -80,11 +78,30 @@ def stop_lingering(holder: uuid.UUID) -> None:
     _waker().filter(linger_claim=holder).update(linger_claim=None, linger_until=None)
 
 
-def _notify(db: BaseDatabaseWrapper) -> None:
-    """Wake `manage.py webhooks deliver`; on SQLite it polls."""
-    if db.vendor == "postgresql":
+def _asked() -> bool:
+    stale = Q(asked_at__isnull=True) | Q(asked_at__lt=Now() - WAKE_AGAIN)
+    return bool(_waker().filter(stale).update(asked_at=Now()))
+
+
+def _wake_listeners(db: BaseDatabaseWrapper) -> None:
+    """Wake `manage.py webhooks deliver`; on SQLite it looks by itself."""
+    if db.vendor == "postgresql" and not _asked_and_notified(db) and _waker_created(asked=True):
         with db.cursor() as cursor:
             cursor.execute(f"NOTIFY {CHANNEL}")
+
+
+def _asked_and_notified(db: BaseDatabaseWrapper) -> bool:
+    """Ask as above, with the notification in the same statement: one commit less before anything is sent."""
+    sql = f"""
+        WITH asked AS (
+            UPDATE {db.ops.quote_name(Waker._meta.db_table)} SET asked_at = statement_timestamp()
+            WHERE id = %s AND (asked_at IS NULL OR asked_at < statement_timestamp() - %s) RETURNING id
+        )
+        SELECT pg_notify(%s, '') FROM asked
+    """  # noqa: S608  the name is ours; every value is a parameter
+    with db.cursor() as cursor:
+        cursor.execute(sql, [Waker.ROW, WAKE_AGAIN, CHANNEL])
+        return cursor.rowcount > 0
 
 
 def _waker() -> models.QuerySet[Waker]:
