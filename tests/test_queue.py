@@ -4,7 +4,7 @@ from datetime import timedelta
 import pytest
 from django.db import connection, connections, transaction
 
-from tests.factories import make_webhook, make_workspace
+from tests.factories import make_webhook
 from webhooks import actions, queue
 from webhooks.events import emit
 from webhooks.models import Attempt, Delivery, Waker
@@ -12,11 +12,6 @@ from webhooks.queue import Verdict, claim, hand_back, record
 from webhooks.retry import Outcome
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture
-def workspace():
-    return make_workspace()
 
 
 def owe(workspace, count):

@@ -9,14 +9,13 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.debug import sensitive_variables
 
-from .. import actions, durations
+from .. import actions, durations, limits
 from ..conf import settings
 from ..models import Webhook
 from ..models.webhook import MAX_ATTEMPTS_LIMIT
 from .fields import AuthorizationField, DurationsField, EventsField, HeadersField
 from .widgets import SecretInput
 
-LIMITS = ("timeout", "connect_timeout", "retry_schedule", "rate_limit", "max_in_flight", "ordered")
 # Posted values that no error report may show.
 SENSITIVE = ("secret", "headers", "authorization_token", "authorization_username", "authorization_password")
 HOUR = 3600
@@ -100,7 +99,7 @@ class WebhookForm(forms.ModelForm):
             "max_attempts",
             "is_active",
             "secret",
-            *LIMITS,
+            *limits.FIELDS,
         )
         widgets = {
             "name": forms.TextInput(attrs={"class": "vTextField"}),

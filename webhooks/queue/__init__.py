@@ -11,7 +11,7 @@ from .claiming import Claim, claim
 from .clock import clock_sql, database_now, is_due, next_due_at
 from .parking import resume_after_commit, unpark, unpark_after_commit
 from .recording import Recorded, Verdict, hand_back, record
-from .states import Told, activated, remind, resumed
+from .states import Told, activated, locked_states, remind, resumed
 from .waking import (
     SWEEP_INTERVAL,
     clear_wake,
@@ -38,6 +38,7 @@ __all__ = [
     "hand_back",
     "is_due",
     "linger",
+    "locked_states",
     "next_due_at",
     "notify_after_commit",
     "record",
