@@ -133,6 +133,7 @@ class TestMoreSettings:
             ({"headers": f"X-Other: {MASK}"}, "headers"),
             ({"authorization_kind": "bearer"}, "authorization"),
             ({"authorization_kind": "bearer", "authorization_token": f"{KEY}\r\nX: y"}, "authorization"),
+            ({"authorization_kind": "bearer", "authorization_token": f" bearer {KEY}"}, "authorization"),
             ({"authorization_kind": "basic"}, "authorization"),
             ({"authorization_kind": "basic", "authorization_username": "a:b"}, "authorization"),
             ({"authorization_kind": "digest"}, "authorization"),
@@ -157,10 +158,19 @@ class TestMoreSettings:
             assert "<details>" not in text(response)
         assert stored().headers == webhook.headers
 
+    def test_a_token_is_asked_for_alone(self, client, owner):
+        posted = {**NEW, "authorization_kind": "bearer", "authorization_token": f"Bearer {KEY}"}
+        assert errors(client.post(page("add"), posted))["authorization"] == [
+            "Enter the token alone, without “Bearer”."
+        ]
+
     def test_stored_ones_do_not_follow_the_url_to_another_server(self, client, webhook):
         moved = {"callback_url": "https://elsewhere.example/hook"}
-        assert list(errors(save(client, webhook, **moved))) == ["callback_url"]
-        assert list(errors(save(client, webhook, **moved, headers=None))) == ["callback_url"]
+        response = save(client, webhook, **moved)
+        assert list(errors(response)) == ["callback_url", "headers", "authorization"]
+        # Where they are entered again stands open.
+        assert "<details>" not in text(response)
+        assert list(errors(save(client, webhook, **moved, headers=None))) == ["callback_url", "authorization"]
         assert save(client, webhook, callback_url="https://example.com/other").status_code == 302
         assert save(client, webhook, **moved, headers=None, authorization_kind="none").status_code == 302
         assert stored().callback_url == moved["callback_url"]

@@ -12,6 +12,7 @@ from django.views.decorators.debug import sensitive_variables
 from .. import actions, durations, limits
 from ..conf import settings
 from ..models import Webhook
+from ..models.credentials import MOVED
 from ..models.webhook import MAX_ATTEMPTS_LIMIT
 from .fields import AuthorizationField, DurationsField, EventsField, HeadersField
 from .widgets import SecretInput
@@ -187,7 +188,15 @@ class WebhookForm(forms.ModelForm):
             self.credentials = self.instance.credentials_from(self.changes)
         except ValidationError as error:
             self.add_error(None, error)
+            if MOVED in error.message_dict.get("callback_url", ()):
+                self._ask_again()
         return cleaned
+
+    def _ask_again(self) -> None:
+        """Say it at the fields too: so their section, which is folded away, stands open."""
+        for name in self.instance.kept(self.changes):
+            if name in self.fields:
+                self.add_error(name, _("Enter this again for the new server, or remove it."))
 
 
 class SecretForm(forms.Form):
