@@ -72,7 +72,7 @@ class SocketServer:
             threading.Thread(target=self._handle, args=(connection,), daemon=True).start()
 
     def _handle(self, connection):
-        with suppress(OSError):
+        with suppress(OSError), connection:
             self.behave(connection, self)
 
     def read_request(self, connection):
@@ -172,12 +172,12 @@ def flood(first, piece):
 
 def silent(connection, server):
     """Never read, never answer."""
-    server.stopping.wait(30)
+    server.stopping.wait(10)
 
 
 def answers_late(connection, server):
     server.read_request(connection)
-    server.stopping.wait(30)
+    server.stopping.wait(10)
 
 
 def reads_slowly(connection, server):

@@ -190,9 +190,18 @@ class TestMoreSettings:
         for default in ("15", "5", "8", "1s"):
             assert f'placeholder="{default}"' in body
 
-    def test_an_error_report_holds_no_value(self, client, webhook, monkeypatch, error_reports, broken):
+    @pytest.mark.parametrize(
+        ("deep", "frame"),
+        [
+            ("webhooks.fields.encrypted", "get_prep_value"),  # in the database layer
+            ("webhooks.headers.basic", "_clean_fields"),  # in the form
+        ],
+    )
+    def test_an_error_report_holds_no_value(
+        self, client, webhook, monkeypatch, deep, frame, error_reports, broken
+    ):
         posted = opened(client, webhook)
-        monkeypatch.setattr("webhooks.fields.encrypted", broken)
+        monkeypatch.setattr(deep, broken)
         client.raise_request_exception = False
         secrets = {
             "headers": "X-Key: h3ader",
@@ -204,7 +213,7 @@ class TestMoreSettings:
             assert client.post(address, {**data, **secrets}).status_code == 500
         assert len(error_reports) == 2
         for one in error_reports:
-            assert "get_prep_value" in one
+            assert frame in one
             assert not [secret for secret in ("h3ader", "us3r", "passw0rd", KEY) if secret in one]
 
 

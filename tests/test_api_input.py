@@ -1,6 +1,7 @@
 """What a client can send that is malformed, hostile or late, and what must not come back."""
 
 import base64
+import json
 import threading
 
 import pytest
@@ -74,6 +75,8 @@ def test_a_hostile_filter_is_answered_by_field(api, query):
         ({"secret": f"whsec_{SECRET}!"}, "secret"),
         ({"name": "n" * 101}, "name"),
         ({"max_attempts": "many"}, "max_attempts"),
+        ({"method": SECRET}, "method"),
+        ({"content_type": SECRET}, "content_type"),
         ({"secret": "", "generate_secret": True}, "secret"),
     ],
 )
@@ -84,6 +87,13 @@ def test_bad_input_names_the_field_and_repeats_no_secret(api, workspace, method,
     answer = getattr(api, method)(url, {**WEBHOOK, **changes}, format="json")
     assert (answer.status_code, list(answer.json())) == (400, [field])
     assert SECRET not in answer.content.decode()
+
+
+@pytest.mark.parametrize("field", ["name", "callback_url", "method", "content_type", "authorization"])
+def test_half_a_surrogate_pair_is_answered_by_field(api, field):
+    body = json.dumps({**WEBHOOK, field: "\ud800"})
+    answer = api.post(f"{BASE}webhooks/", body, content_type="application/json")
+    assert (answer.status_code, list(answer.json())) == (400, [field])
 
 
 def test_events_are_required_and_a_broken_body_is_a_bad_request(api):

@@ -35,6 +35,9 @@ REFUSED = [
     ({}, "https://user:pass@example.com/", "bad_url", "must not carry a user name"),
     ({}, "https://example.com\\@evil.example/", "bad_url", "a backslash"),
     ({}, "https://example.com#@evil.example/", "bad_url", "must not have a fragment"),
+    ({}, "https://example.com/a\x01b", "bad_url", "a control character"),
+    ({}, "https://example.com/a\r\nX-Evil:b", "bad_url", "a control character"),
+    ({}, "https://example.com/a\x7fb", "bad_url", "a control character"),
 ]
 refused = pytest.mark.parametrize(("policy", "url", "kind", "words"), REFUSED)
 

@@ -9,6 +9,7 @@ import threading
 import time
 from dataclasses import replace
 from datetime import timedelta
+from email.utils import format_datetime
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -18,7 +19,7 @@ from django.core.management import call_command
 from django.db import transaction
 
 from tests.factories import make_webhook
-from webhooks import actions, engine, queue, signals, signing
+from webhooks import actions, engine, queue, signals, signing, tasks
 from webhooks.engine import drain
 from webhooks.events import emit
 from webhooks.models import Attempt, Delivery, Webhook, WebhookState
@@ -62,8 +63,9 @@ def test_what_arrives_is_signed_byte_by_byte(workspace, webhook, receiver, metho
     assert json.loads(text)["data"] == {"text": "ñ 日本"}
 
 
-def test_get_carries_and_signs_the_query_parameter(workspace, webhook, receiver):
-    webhook.method = "GET"
+@pytest.mark.parametrize("content_type", ["application/json", "application/x-www-form-urlencoded"])
+def test_get_carries_and_signs_the_query_parameter(workspace, webhook, receiver, content_type):
+    webhook.method, webhook.content_type = "GET", content_type
     webhook.callback_url += "?a=b"
     webhook.save()
     emit_one(workspace)
@@ -72,6 +74,7 @@ def test_get_carries_and_signs_the_query_parameter(workspace, webhook, receiver)
     query = parse_qs(urlsplit(request.path).query)
     assert query["a"] == ["b"]
     payload = query["payload"][0].encode()
+    assert json.loads(payload)["data"] == {"text": "ñ 日本"}
     assert (
         request.headers["X-Signature"] == hmac.new("clé-日本".encode(), payload, hashlib.sha256).hexdigest()
     )
@@ -157,13 +160,47 @@ def test_410_ends_the_delivery_and_disables_the_webhook(workspace, webhook, rece
     assert "410" in WebhookState.objects.get().disabled_because
 
 
-@pytest.mark.parametrize(("header", "seconds"), [("30", 30), ("nonsense", 1), ("-1", 1)])
-def test_retry_after_is_heeded(workspace, webhook, receiver, header, seconds):
-    receiver.answer = lambda request: (503, {"Retry-After": header}, b"")
+@pytest.mark.parametrize(("size", "cut"), [(100, False), (101, True)])
+def test_a_body_that_was_cut_is_a_success_and_recorded_as_cut(
+    workspace, webhook, receiver, settings, size, cut
+):
+    settings.WEBHOOKS = {**settings.WEBHOOKS, "RESPONSE_BODY_LIMIT": 100}
+    receiver.answer = lambda request: (200, {}, b"a" * size)
+    emit_one(workspace)
+    drain(linger=0)
+    attempt = Attempt.objects.get()
+    assert (attempt.outcome, attempt.response_truncated, attempt.response_body) == ("success", cut, "a" * 100)
+
+
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("30", 30),
+        ("1000000000", 86400),
+        ("-1", 1),
+        ("nonsense", 1),
+        ("Thu, 01 Jan 1970 00:00:00 GMT", 1),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", 86400),
+        ("Fri, 31 Dec 99999 23:59:59 +9999", 1),
+    ],
+)
+def test_retry_after_is_heeded_within_the_schedule_and_a_day(
+    workspace, webhook, receiver, status, header, seconds
+):
+    receiver.answer = lambda request: (status, {"Retry-After": header}, b"")
     emit_one(workspace)
     drain(linger=0)
     wait = only().due_at - Attempt.objects.get().started_at
     assert timedelta(seconds=seconds) <= wait < timedelta(seconds=seconds + 5)
+
+
+def test_retry_after_may_be_a_date(workspace, webhook, receiver):
+    at = (queue.database_now() + timedelta(hours=2)).replace(microsecond=0)
+    receiver.answer = lambda request: (503, {"Retry-After": format_datetime(at, usegmt=True)}, b"")
+    emit_one(workspace)
+    drain(linger=0)
+    assert abs(only().due_at - at) < timedelta(milliseconds=10)
 
 
 @pytest.mark.parametrize(
@@ -349,6 +386,14 @@ def test_the_commands_drain_sweep_and_prune(workspace, webhook, receiver, capsys
     assert not Attempt.objects.exists()
     assert list(Delivery.objects.values_list("event", flat=True)) == [pending.pk]
     assert Webhook.objects.count() == 1
+
+
+def test_a_sweep_sends_what_stayed_parked(workspace, webhook, receiver):
+    emit_one(workspace)
+    Delivery.objects.update(due_at=None)
+    assert drain(linger=0) == 0
+    assert tasks.sweep() == 1
+    assert only().status == "succeeded"
 
 
 def test_a_drain_works_in_a_thread_of_any_process(workspace, webhook):

@@ -1,5 +1,6 @@
 import pytest
 from django.db import connection, transaction
+from django.utils import timezone
 from django_q.models import OrmQ
 
 from tests.factories import make_webhook, make_workspace
@@ -16,6 +17,7 @@ def test_an_event_is_owed_to_each_subscribed_webhook_once(workspace):
     both = make_webhook(workspace, name="both", patterns=["order.*", "*", "order.created"])
     make_webhook(workspace, name="other", patterns=["order.paid"])
     make_webhook(workspace, name="idle", is_active=False)
+    make_webhook(workspace, name="deleted", deleted_at=timezone.now())
     make_webhook(make_workspace("other"), name="elsewhere")
     event = emit("order.created", workspace=workspace, data={"b": 1, "a": "ñ"})
     deliveries = Delivery.objects.order_by("webhook")
@@ -45,6 +47,18 @@ def test_an_unknown_type_and_bad_data_write_nothing(workspace):
     with pytest.raises(InvalidPayload):
         emit_many([NewEvent("order.created", workspace, {}), NewEvent("order.created", workspace, b"")])
     assert not Event.objects.exists()
+
+
+def test_bad_data_leaves_the_callers_transaction_as_it_was(workspace):
+    make_webhook(workspace)
+    with transaction.atomic():
+        make_webhook(workspace, name="mine")
+        for data in (float("nan"), {"a": "\ud800"}, object()):
+            with pytest.raises(InvalidPayload):
+                emit("order.created", workspace=workspace, data=data)
+        assert not connection.needs_rollback
+        emit("order.created", workspace=workspace, data={})
+    assert Delivery.objects.count() == 2
 
 
 @pytest.mark.parametrize("key", ["", "a\x00", "x" * 256])

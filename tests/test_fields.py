@@ -3,6 +3,7 @@ from cryptography.fernet import Fernet
 from django.core import serializers
 from django.core.exceptions import FieldError, ValidationError
 from django.db import connection
+from django.forms import model_to_dict
 
 from tests.factories import make_webhook, make_workspace
 from webhooks.exceptions import UndecryptableSecret
@@ -96,6 +97,10 @@ def test_a_typed_value_cannot_pretend_to_be_stored(webhook):
     with pytest.raises(ValidationError) as caught:
         webhook.full_clean()
     assert list(caught.value.message_dict) == ["secret"]
+
+
+def test_what_walks_over_the_fields_finds_it_empty(webhook):
+    assert model_to_dict(Webhook.objects.get())["secret"] == ""
 
 
 def test_it_is_in_no_repr(webhook):

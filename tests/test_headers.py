@@ -7,6 +7,7 @@ import pytest
 from django.core.exceptions import ValidationError
 
 from tests.factories import make_webhook, make_workspace
+from tests.sockets import serving
 from webhooks import headers
 from webhooks.engine import drain
 from webhooks.events import emit
@@ -291,6 +292,19 @@ def test_a_receiver_that_echoes_them_does_not_get_them_recorded(receiver):
     assert "X-Api-Key: ••••" in attempt.response_body
     assert attempt.response_headers["X-Echo"] == MASK
     assert "12345678" not in attempt.response_body
+
+
+@pytest.mark.django_db(transaction=True)
+def test_nor_does_one_that_echoes_them_in_its_status_line():
+    def answer(connection, server):
+        server.read_request(connection)
+        connection.sendall(f"HTTP/1.1 401 Bad token {KEY}\r\nContent-Length: 0\r\n\r\n".encode())
+
+    with serving(answer) as server:
+        webhook = make_webhook(make_workspace(), callback_url=server.url, authorization=f"Bearer {KEY}")
+        emit("order.created", workspace=webhook.workspace, data={})
+        drain(linger=0)
+    assert Attempt.objects.get().error == f"The receiver answered 401 Bad token {MASK}."
 
 
 @pytest.mark.django_db(transaction=True)

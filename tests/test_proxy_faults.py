@@ -2,7 +2,6 @@
 
 import socket
 import threading
-import time
 from contextlib import contextmanager
 
 import pytest
@@ -10,6 +9,7 @@ import pytest
 from tests.certificates import Authority, tls_server
 from tests.factories import make_webhook, make_workspace
 from tests.proxies import ANOTHER, CLOSED, PUBLIC, fault, names, proxying, request, rows, through
+from tests.timing import ends_after
 from webhooks.engine import drain
 from webhooks.events import emit
 from webhooks.models import Attempt
@@ -62,10 +62,10 @@ def test_no_other_address_is_tried_when_the_time_is_over():
         proxying(answers={f"{PUBLIC}:80": None, f"{ANOTHER}:80": CLOSED}) as proxy,
         through(proxy, look_up) as adapter,
     ):
-        started = time.monotonic()
-        assert fault(adapter)[0] == "timeout"
-        assert time.monotonic() - started < 1.5 + 0.2
-        assert len(proxy.asked) == 1
+        kinds = set()
+        ends_after(1.5, lambda: kinds.add(fault(adapter)[0]))
+        assert kinds == {"timeout"}
+        assert {line.split()[1] for line in proxy.asked} == {f"{PUBLIC}:80"}
 
 
 @pytest.mark.parametrize(
@@ -122,9 +122,9 @@ def test_a_proxy_whose_name_never_resolves_is_our_fault():
         hanging_on("proxy.example") as look_up,
         through(None, look_up, url="http://proxy.example:3128") as adapter,
     ):
-        started = time.monotonic()
-        assert fault(adapter)[0] == "egress_proxy"
-        assert time.monotonic() - started < 1.5 + 0.2
+        kinds = set()
+        ends_after(1.5, lambda: kinds.add(fault(adapter)[0]))
+        assert kinds == {"egress_proxy"}
 
 
 def test_a_receivers_name_that_never_resolves_is_the_receivers_fault():

@@ -3,12 +3,13 @@ from datetime import timedelta
 
 import pytest
 from django.db import connection, connections, transaction
+from django.db.models.functions import Now
 
 from tests.factories import make_webhook
 from webhooks import actions, queue
 from webhooks.events import emit
-from webhooks.models import Attempt, Delivery, Waker
-from webhooks.queue import Verdict, claim, hand_back, record
+from webhooks.models import Attempt, Delivery, Waker, Webhook
+from webhooks.queue import Verdict, claim, claiming, hand_back, record
 from webhooks.retry import Outcome
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -46,7 +47,7 @@ def test_a_claim_takes_no_more_than_the_cap_leaves_free(workspace):
 
 
 def test_a_busy_webhooks_backlog_hides_nobody(workspace, monkeypatch):
-    monkeypatch.setattr("webhooks.queue.claiming.HEAD", 10)
+    monkeypatch.setattr("webhooks.queue.candidates.HEAD", 10)
     make_webhook(workspace, name="noisy", patterns=["order.created"])
     owe(workspace, 30)
     claim(100, alone=False)
@@ -90,7 +91,7 @@ def test_a_lease_that_ran_out_is_claimed_again_and_the_late_result_changes_nothi
     first = claim(1, alone=True)
     again = claim(1, alone=True, now=first.now + timedelta(seconds=61))
     [delivery] = again.deliveries
-    assert delivery.lost_claims == 1
+    assert Delivery.objects.get().lost_claims == 2
     assert record([verdict(first, first.deliveries[0])], first.now).fenced == set()
     stored = Delivery.objects.get()
     assert (stored.status, stored.attempt_count, stored.claim) == ("pending", 0, again.token)
@@ -155,6 +156,22 @@ def test_deliveries_of_an_inactive_webhook_wait_and_resume(workspace):
     assert len(claim(100, alone=True).deliveries) == 8
 
 
+@pytest.mark.parametrize("off", [{"is_active": False}, {"is_active": False, "deleted_at": Now()}])
+def test_a_webhook_switched_off_between_the_look_and_the_lock_is_not_sent_to(workspace, monkeypatch, off):
+    make_webhook(workspace)
+    owe(workspace, 3)
+    take = claiming.take
+
+    def meanwhile(*arguments):
+        Webhook.objects.update(**off)
+        return take(*arguments)
+
+    monkeypatch.setattr(claiming, "take", meanwhile)
+    assert not claim(9, alone=True).deliveries
+    assert not Delivery.objects.filter(claim__isnull=False).exists()
+    assert claim(9, alone=True).touched == 3
+
+
 def test_deliveries_of_a_deleted_webhook_end(workspace):
     webhook = make_webhook(workspace)
     owe(workspace, 3)
@@ -173,7 +190,7 @@ def test_a_wake_up_is_asked_for_once_until_a_drain_starts(monkeypatch):
     monkeypatch.setattr("webhooks.queue.waking.async_task", lambda *args, **options: asked.append(args))
     queue.wake()
     queue.wake()
-    assert len(asked) == 1
+    assert asked == [("webhooks.tasks.drain",)]  # no argument: the broker keeps and shows them
     queue.clear_wake()
     queue.wake()
     assert len(asked) == 2

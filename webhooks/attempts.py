@@ -83,11 +83,16 @@ def _keep_response(attempt: Attempt, response: requests.Response, secrets: list[
         attempt.error_kind = f"http_{response.status_code // 100}xx"
         answer = f"{response.status_code} {response.reason}".strip()
         attempt.error = _text(f"The receiver answered {answer}.", secrets)
-    attempt.response_headers = {
-        _text(name, secrets): _text(value, secrets) for name, value in response.headers.items()
-    }
+    attempt.response_headers = _headers(dict(response.headers.items()), secrets)
     attempt.response_body = _text(response.content.decode("utf-8", errors="backslashreplace"), secrets)
     attempt.response_truncated = getattr(response, "truncated", False)
+
+
+@sensitive_variables()
+def _headers(headers: dict[str, str], secrets: list[str]) -> dict[str, str]:
+    if not secrets and "\x00" not in "".join((*headers, *headers.values())):
+        return headers
+    return {_text(name, secrets): _text(value, secrets) for name, value in headers.items()}
 
 
 @sensitive_variables()

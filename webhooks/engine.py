@@ -29,7 +29,7 @@ from .exceptions import InvalidRequest, UndecryptableSecret
 from .health import Notice
 from .models import Delivery
 from .queue import Claim, Told
-from .request import build_request
+from .request import Recipe, build, recipe_of
 from .sender import Sender
 from .transport import Bounds
 from .verdicts import Result, judged
@@ -64,8 +64,8 @@ def drain(
     started = time.monotonic()
     linger_until = started + min(budget, budget if linger is None else linger)
     queue.clear_wake()
-    with _stopped_by_sigterm() as stop:
-        return _Drain(started + budget, linger_until, clock, stop).run()
+    with stopped_by_sigterm() as stop:
+        return Drain(started + budget, linger_until, clock, stop).run()
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,9 @@ class _Outstanding:
     request: requests.PreparedRequest | None = None
 
 
-class _Drain:
+class Drain:
+    """One drain, from its first claim until nothing is due, its budget is spent or it is stopped."""
+
     def __init__(
         self,
         until: float,
@@ -94,13 +96,15 @@ class _Drain:
         self.sender = Sender(self.bounds)
         self.outstanding: dict[int, _Outstanding] = {}
         self.recorded = 0
+        self.recipes: dict[int, Recipe] = {}
+        self.claimed = False
         self.holds_linger = False
         self.replaced = False
 
     def run(self) -> int:
         self.sender.start()
         try:
-            while self._step():
+            while self.step():
                 pass
         finally:
             # Whatever happened, django-q2's time limit included: nothing stays claimed that is not recorded.
@@ -111,7 +115,7 @@ class _Drain:
         self._ask_for_another()
         return self.recorded
 
-    def _step(self) -> bool:
+    def step(self) -> bool:
         """Do one round; return whether there is another."""
         if self.stop.is_set():
             self.sender.refuse()
@@ -124,7 +128,7 @@ class _Drain:
         if results:
             self._record(results)
         # Results free slots: what waited for one is claimed in the next round.
-        return bool(touched or results or self.outstanding or self._linger())
+        return bool(touched or results or self.outstanding or self.linger())
 
     def _may_claim(self) -> bool:
         return not self.stop.is_set() and time.monotonic() < self.until
@@ -135,7 +139,9 @@ class _Drain:
         if free < self.bounds.concurrency // 4:
             return 0, []  # a larger batch will be cheaper
         now = None if self.clock is None else self.clock()
-        claim = self._steadily(lambda: queue.claim(free, alone=not self.outstanding, now=now))
+        alone = not self.outstanding
+        claim = self._steadily(lambda: queue.claim(free, alone=alone, now=now, sure=self.claimed))
+        self.claimed = claim.touched > 0
         sendable_until = claim.monotonic + settings.LEASE - settings.TIMEOUT - RECORD_MARGIN
         unsendable = []
         for delivery in claim.deliveries:
@@ -154,8 +160,11 @@ class _Drain:
         return claim.touched, unsendable
 
     def _build(self, claim: Claim, delivery: Delivery) -> requests.PreparedRequest:
-        return build_request(
-            delivery.webhook,
+        webhook = delivery.webhook
+        if webhook.pk not in self.recipes or self.recipes[webhook.pk].webhook is not webhook:
+            self.recipes[webhook.pk] = recipe_of(webhook)
+        return build(
+            self.recipes[webhook.pk],
             delivery.event,
             delivery.attempt_count + 1,
             claim.moment(time.monotonic()),
@@ -223,7 +232,7 @@ class _Drain:
         leases = [one.claim.monotonic + settings.LEASE for one in self.outstanding.values()]
         return outages.outlast(call, max(leases, default=0))
 
-    def _linger(self) -> bool:
+    def linger(self) -> bool:
         """Wait a moment if something falls due soon and no other drain waits for it."""
         if self.stop.is_set() or time.monotonic() >= self.linger_until or not _due_soon():
             return False
@@ -259,7 +268,7 @@ def _jitter() -> float:
 
 
 @contextmanager
-def _stopped_by_sigterm() -> Iterator[threading.Event]:
+def stopped_by_sigterm() -> Iterator[threading.Event]:
     """Yield an event that SIGTERM sets, and pass the signal on afterwards. Not in a main thread: never set."""
     stop = threading.Event()
     if threading.current_thread() is not threading.main_thread():

@@ -37,8 +37,16 @@ def encrypted(text: str) -> EncryptedText:
 
 def decrypted(stored: EncryptedText) -> str:
     """Return the plain text. Raises UndecryptableSecret when no configured key fits."""
+    return _decrypted(stored, *_keys())
+
+
+# A worker reads the same few secrets for every request; it holds the key to all of them anyway.
+@lru_cache(maxsize=4096)
+@sensitive_variables()
+def _decrypted(stored: EncryptedText, keys: tuple[str, ...], secret_keys: tuple[str, ...]) -> str:
+    cipher = MultiFernet(_fernets(keys, secret_keys))
     try:
-        return _cipher().decrypt(stored.removeprefix(TOKEN_PREFIX).encode("utf-8")).decode("utf-8")
+        return cipher.decrypt(stored.removeprefix(TOKEN_PREFIX).encode("utf-8")).decode("utf-8")
     except (InvalidToken, UnicodeError):
         raise UndecryptableSecret(
             "This value was encrypted with a key that is not configured. "
@@ -60,8 +68,12 @@ def _cipher() -> MultiFernet:
 
 
 def _ciphers() -> Sequence[Fernet]:
+    return _fernets(*_keys())
+
+
+def _keys() -> tuple[tuple[str, ...], tuple[str, ...]]:
     secret_keys = (django_settings.SECRET_KEY, *django_settings.SECRET_KEY_FALLBACKS)
-    return _fernets(tuple(settings.ENCRYPTION_KEYS or ()), tuple(map(str, secret_keys)))
+    return tuple(settings.ENCRYPTION_KEYS or ()), tuple(map(str, secret_keys))
 
 
 @lru_cache(maxsize=4)

@@ -100,9 +100,10 @@ def after_gone(health: Health, now: datetime) -> Change:
 def after_activation(health: Health, now: datetime) -> Change:
     """Return it as it is when a person activates the webhook: if it had failed, one delivery is tried first.
 
-    That the owners were told stays known, so that they hear of the recovery too.
+    That the owners were told stays known, so that they hear of the recovery too, however often it is switched
+    on and off before.
     """
-    if not health.failing_since:
+    if not (health.failing_since or health.told):
         return Change(Health())
     return Change(Health(paused_until=now, told=min(health.told, TOLD_FAILING)))
 

@@ -5,6 +5,9 @@ Each `…_error` returns why a value cannot be taken, as a sentence for the pers
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import cast
+
 # The columns of a webhook that this module is about.
 FIELDS = ("timeout", "connect_timeout", "retry_schedule", "rate_limit", "max_in_flight", "ordered")
 
@@ -53,6 +56,16 @@ def within(seconds: float | None, longest: float) -> float | None:
     None: the project's. So it is, too, for what no form would have taken.
     """
     return None if seconds is None or not 0 < seconds <= longest else seconds
+
+
+def delays_of(schedule: object, default: Sequence[float]) -> Sequence[float]:
+    """Return a stored retry schedule as it may be used: `default`, too, for what no form would have taken."""
+    return default if retry_schedule_error(schedule) else cast("list[float]", schedule)
+
+
+def usable_rate(rate: float | None) -> float | None:
+    """Return a stored rate limit as it may be used; None, no limit, for what no form would have taken."""
+    return None if rate_limit_error(rate) else rate
 
 
 def _is_delay(value: object) -> bool:

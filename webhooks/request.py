@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
 from urllib.parse import quote_plus
@@ -20,6 +22,43 @@ from .prepared import Prepared
 USER_AGENT = f"django-workspace-webhooks/{__version__}"
 
 
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """What all requests to one webhook have in common, as long as its row stays as it is."""
+
+    url: str
+    """Checked, and ASCII."""
+    method: str
+    content_type: str
+    headers: CaseInsensitiveDict[str]
+    """The webhook's own, and ours that never differ."""
+    masked_headers: frozenset[str]
+    connect_timeout: float | None
+    timeout: float | None
+    neighbours: Hashable
+    webhook: Webhook = field(repr=False)
+
+
+def recipe_of(webhook: Webhook) -> Recipe:
+    """Return what all requests to `webhook` have in common. Raises InvalidRequest and UndecryptableSecret."""
+    url = addresses.checked_url(webhook.callback_url, addresses.configured_policy())
+    method = _method(webhook)
+    headers, masked = _own_headers(webhook)
+    # Ours come last, and win.
+    headers["User-Agent"] = USER_AGENT
+    return Recipe(
+        url=url,
+        method=method,
+        content_type=webhook.content_type,
+        headers=headers,
+        masked_headers=masked,
+        connect_timeout=limits.within(webhook.connect_timeout, settings.CONNECT_TIMEOUT),
+        timeout=limits.within(webhook.timeout, settings.TIMEOUT),
+        neighbours=webhook.workspace_id,
+        webhook=webhook,
+    )
+
+
 def build_request(
     webhook: Webhook, event: Event, attempt_number: int, now: datetime, *, delivery_id: int | None
 ) -> Prepared:
@@ -28,25 +67,30 @@ def build_request(
     `now` is the attempt's time, which the receiver may hold against its own clock. `delivery_id` is None in a
     preview. Raises InvalidRequest when no attempt could ever be sent, and UndecryptableSecret.
     """
-    url = addresses.checked_url(webhook.callback_url, addresses.configured_policy())
-    payload = request_body(webhook, event)
+    return build(recipe_of(webhook), event, attempt_number, now, delivery_id=delivery_id)
+
+
+def build(
+    recipe: Recipe, event: Event, attempt_number: int, now: datetime, *, delivery_id: int | None
+) -> Prepared:
+    """The same from a recipe: the webhook's row is looked through once for many requests."""
+    payload = request_body(recipe.webhook, event)
     request = Prepared()
-    request.method = _method(webhook)
-    request.headers, request.masked_headers = _own_headers(webhook)
-    # Ours come last, and win.
+    request.method = recipe.method
+    request.headers = recipe.headers.copy()
+    request.masked_headers = recipe.masked_headers
     request.headers.update(_headers(event, attempt_number, delivery_id))
-    request.headers.update(_signatures(webhook, str(event.pk), payload, now))
-    if request.method == Webhook.Method.GET:
-        separator = "&" if "?" in url else "?"
-        request.url = f"{url}{separator}{encoding.PAYLOAD_FIELD}={quote_plus(payload)}"
+    request.headers.update(_signatures(recipe.webhook, str(event.pk), payload, now))
+    if recipe.method == "GET":
+        separator = "&" if "?" in recipe.url else "?"
+        request.url = f"{recipe.url}{separator}{encoding.PAYLOAD_FIELD}={quote_plus(payload)}"
     else:
-        request.url = url
+        request.url = recipe.url
         request.body = payload
-        request.headers["Content-Type"] = webhook.content_type
+        request.headers["Content-Type"] = recipe.content_type
         request.headers["Content-Length"] = str(len(payload))
-    request.neighbours = webhook.workspace_id
-    request.connect_timeout = limits.within(webhook.connect_timeout, settings.CONNECT_TIMEOUT)
-    request.timeout = limits.within(webhook.timeout, settings.TIMEOUT)
+    request.neighbours = recipe.neighbours
+    request.connect_timeout, request.timeout = recipe.connect_timeout, recipe.timeout
     return request
 
 
@@ -96,7 +140,6 @@ def _own_headers(webhook: Webhook) -> tuple[CaseInsensitiveDict[str], frozenset[
 
 def _headers(event: Event, attempt_number: int, delivery_id: int | None) -> dict[str, str]:
     headers = {
-        "User-Agent": USER_AGENT,
         "X-Webhook-Event": event.type,
         "X-Webhook-Attempt": str(attempt_number),
     }

@@ -36,7 +36,7 @@ class Sender:
     def __init__(self, bounds: Bounds) -> None:
         self._bounds = bounds
         self._inbox: SimpleQueue[tuple[Any, requests.PreparedRequest, float] | None] = SimpleQueue()
-        self._outbox: SimpleQueue[Sent | BaseException] = SimpleQueue()
+        self._outbox: SimpleQueue[Sent | BaseException | None] = SimpleQueue()
         self._started: dict[Any, float] = {}
         self._refusing = False
         self._thread = threading.Thread(target=self._run, name="webhooks-sender", daemon=True)
@@ -56,7 +56,8 @@ class Sender:
         """Return what has come back, waiting `patience` seconds for a first result.
 
         Then up to `gather` seconds for more, until `enough` or all of the `expected` ones are there: a batch
-        costs the database little more than a single one. Raises what ended curl's thread, if anything did.
+        costs the database little more than a single one. `wake()` ends the waiting. Raises what ended curl's
+        thread, if anything did.
         """
         results: list[Sent] = []
         until = time.monotonic() + patience
@@ -65,12 +66,22 @@ class Sender:
                 item = self._outbox.get(timeout=max(until - time.monotonic(), 0.0001))
             except Empty:
                 break
+            if item is None:
+                break
             if isinstance(item, BaseException):
                 raise RuntimeError("The thread that sends has ended.") from item
             if not results:
                 until = time.monotonic() + gather
             results.append(item)
         return results
+
+    def wake(self) -> None:
+        """End, from any thread, the waiting of `collect()` or `wait()`, or the next one."""
+        self._outbox.put(None)
+
+    def wait(self, seconds: float) -> None:
+        """Wait until `wake()`; for a time when nothing is in flight."""
+        self.collect(1, 1, seconds, 0)
 
     def stop(self) -> None:
         """End the thread once what is in flight has ended, without waiting for it."""

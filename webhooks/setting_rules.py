@@ -17,7 +17,9 @@ from .egress import EgressProxy
 from .hosts import normalised_host
 from .limits import LONGEST_OVERLAP
 
-_POSITIVE = "must be a number above 0."
+# Added to today as seconds it is still a date: infinity, as another way to write "never", is none.
+_LARGEST = 10**10
+_POSITIVE = "must be a number above 0, and at most 10,000,000,000."
 _COUNTS = ("CONCURRENCY", "IN_FLIGHT_PER_WEBHOOK", "RESPONSE_BODY_LIMIT", "RESPONSE_HEADERS_LIMIT")
 _DURATIONS = ("CONNECT_TIMEOUT", "TIMEOUT", "LEASE", "DRAIN_BUDGET", "DISABLE_AFTER")
 
@@ -34,7 +36,7 @@ def setting_problems() -> Iterator[tuple[str, str]]:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= _LARGEST
 
 
 def _is_positive(value: Any) -> bool:

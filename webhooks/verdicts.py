@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 import requests
 
-from . import error_kinds, retry
+from . import error_kinds, limits, retry
 from .attempts import attempt_of
 from .conf import settings
 from .models import Delivery
@@ -65,7 +65,7 @@ def _after_our_fault(now: datetime, jitter: float) -> datetime:
 
 def _next_due_at(one: Result, now: datetime, jitter: float) -> datetime | None:
     webhook = one.delivery.webhook
-    delays = webhook.retry_schedule or settings.RETRY_SCHEDULE
+    delays = limits.delays_of(webhook.retry_schedule, settings.RETRY_SCHEDULE)
     return retry.next_due_at(
         retry.Schedule(delays=delays, jitter=settings.RETRY_JITTER),
         one.delivery.attempts_made + 1,

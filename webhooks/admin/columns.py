@@ -11,7 +11,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from .. import durations
+from .. import durations, limits
 from ..catalogue import ALL
 from ..conf import settings
 from ..models import Delivery, Webhook
@@ -79,7 +79,7 @@ class WebhookColumns(admin.ModelAdmin):
 
     @admin.display(description=gettext_lazy("Retry schedule"))
     def retry_schedule_shown(self, obj: Webhook) -> str:
-        return durations.text(obj.retry_schedule or settings.RETRY_SCHEDULE)
+        return durations.text(limits.delays_of(obj.retry_schedule, settings.RETRY_SCHEDULE))
 
     @admin.display(description=gettext_lazy("Last delivery"))
     def last_delivery(self, obj: Any) -> SafeString | str:

@@ -10,7 +10,7 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.debug import sensitive_variables
 
-from .. import catalogue, durations, headers
+from .. import catalogue, durations, headers, limits
 from ..exceptions import UnknownEventType
 from .widgets import BASIC, BEARER, KEEP, NONE, AuthorizationInput, EventsInput
 
@@ -41,7 +41,10 @@ class DurationsField(forms.Field):
     """Seconds, written as “5s, 1m, 2h”; nothing is None."""
 
     def prepare_value(self, value: Any) -> Any:
-        return durations.text(value) if isinstance(value, list) else value
+        if isinstance(value, str) or not value:
+            return value
+        # What was written past the rules is shown as it is, to be mended.
+        return str(value) if limits.retry_schedule_error(value) else durations.text(value)
 
     def to_python(self, value: Any) -> list[float] | None:
         if not value or not value.strip():

@@ -198,6 +198,16 @@ class WebhookForm(forms.ModelForm):
             if name in self.fields:
                 self.add_error(name, _("Enter this again for the new server, or remove it."))
 
+    def _update_errors(self, errors: ValidationError) -> None:
+        """What was taken under other settings stands in the way of no other change, as over the API."""
+        if self.instance.pk is not None and hasattr(errors, "error_dict"):
+            concerned = {*self.changed_data, *({"callback_url"} if "method" in self.changed_data else ())}
+            kept = {*actions.CHANGEABLE} - concerned
+            errors = ValidationError(
+                {name: found for name, found in errors.error_dict.items() if name not in kept}
+            )
+        super()._update_errors(errors)  # type: ignore[misc]  # Django's, but not of its stubs
+
 
 class SecretForm(forms.Form):
     """A secret of one's own choice, or none: then one is generated."""

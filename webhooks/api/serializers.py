@@ -95,6 +95,11 @@ class WebhookSerializer(KnownKeys, WebhookHealth, serializers.ModelSerializer[We
             "updated_at",
         ]
         read_only_fields = ["rotating_until", "created_at", "updated_at"]
+        # Without the value that was sent: it may be a secret in the wrong place, or no Unicode at all.
+        extra_kwargs = {
+            name: {"error_messages": {"invalid_choice": "This is not one of the valid choices."}}
+            for name in ("method", "content_type")
+        }
 
     @property
     def replaces_credentials(self) -> bool:

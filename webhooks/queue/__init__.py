@@ -10,9 +10,11 @@ order of their ids: so nobody waits for somebody who waits for him.
 from .claiming import Claim, claim
 from .clock import clock_sql, database_now, is_due, next_due_at
 from .parking import resume_after_commit, unpark, unpark_after_commit
-from .recording import Recorded, Verdict, hand_back, record
+from .recording import Recorded, hand_back, record
 from .states import Told, activated, locked_states, remind, resumed
+from .verdict import Verdict
 from .waking import (
+    CHANNEL,
     SWEEP_INTERVAL,
     clear_wake,
     enqueue,
@@ -24,6 +26,7 @@ from .waking import (
 )
 
 __all__ = [
+    "CHANNEL",
     "SWEEP_INTERVAL",
     "Claim",
     "Recorded",

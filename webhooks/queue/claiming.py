@@ -5,27 +5,24 @@ from __future__ import annotations
 import time
 import uuid
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import F
 
 from ..conf import settings
-from ..models import Delivery, Event, Webhook, WebhookState
+from ..models import Delivery, Event
 from ..models.database import alias, connection
+from .candidates import Candidate, candidates
 from .clock import database_now, is_due
+from .owners import owners_of
 from .pacing import within_rates
 from .parking import park, release
-from .rows import deliveries, pending, webhooks
+from .rows import deliveries, pending
+from .taking import take
 
-# How many of the earliest due rows a claim looks at.
-HEAD = 2000
-# A delivery whose claim was lost this often is claimed alone, and at the second number it ends.
-SUSPECT_AFTER = 3
-WORKER_LOST_AFTER = 5
 # The key of the advisory lock under which claims take turns (any number that is ours alone).
 _CLAIM_LOCK = 0x77656268
 
@@ -48,159 +45,100 @@ class Claim:
         return self.now + timedelta(seconds=monotonic - self.monotonic)
 
 
-def claim(limit: int, *, alone: bool, now: datetime | None = None) -> Claim:
+def claim(limit: int, *, alone: bool, now: datetime | None = None, sure: bool = False) -> Claim:
     """Take up to `limit` due deliveries, of each webhook no more than its cap and its rate leave free.
 
     `alone`: nothing of the caller's is in flight. Only then is a delivery taken that may be killing workers,
-    and with nothing beside it. What is due but must not be sent is parked or ended on the way.
+    and with nothing beside it. What is due but must not be sent is parked or ended on the way. `sure`: something
+    is due, as far as the caller knows; else that is asked first, for a look takes no lock.
     """
     started = time.monotonic()
     token = uuid.uuid4()
-    if limit <= 0 or not is_due(now):
+    if limit <= 0 or not (sure or is_due(now)):
         return Claim(token=token, now=now or database_now(), monotonic=started)
     with transaction.atomic(using=alias()):
-        _take_turn(connection())
-        moment = now or database_now()
-        must_wait = (_candidates(moment, 1, suspects=True) if alone else {}) or _candidates(moment, limit)
-        sorted_out = _sorted_out(_locked(must_wait, moment), must_wait, moment)
-        taken = within_rates(sorted_out.sendable, moment)
-        deliveries().filter(pk__in=[delivery.pk for delivery in taken]).update(
-            claim=token, due_at=moment + timedelta(seconds=settings.LEASE), lost_claims=F("lost_claims") + 1
-        )
-    touched = len(taken) + sorted_out.touched
-    return Claim(token=token, now=moment, monotonic=started, deliveries=taken, touched=touched)
+        turn = _turn_taken(connection())
+        moment = now or turn
+        found = (candidates(moment, 1, suspects=True) if alone else []) or candidates(moment, limit)
+        touched = _set_aside([row for row in found if row.is_aside], moment)
+        sendable = within_rates([row for row in found if not row.is_aside], moment)
+        until = moment + timedelta(seconds=settings.LEASE)
+        taken = take([row.id for row in sendable], token, moment, until)
+        complete = _loaded(taken, sendable, moment)
+    return Claim(
+        token=token, now=moment, monotonic=started, deliveries=complete, touched=touched + len(taken)
+    )
 
 
-def _take_turn(db: BaseDatabaseWrapper) -> None:
+def _turn_taken(db: BaseDatabaseWrapper) -> datetime:
     """Let claims take turns, so that the cap per webhook is exact; SQLite's transactions do so anyway.
 
     A claimer that hangs must not stop the others: after a while they go on without their turn. Then the cap
-    may be exceeded for a moment; that a row is claimed once rests on its own lock.
+    may be exceeded for a moment; that a row is claimed once rests on its own lock. Returns the database's clock.
     """
     if db.vendor != "postgresql":
-        return
+        return database_now()
+    now: datetime
     with db.cursor() as cursor:
         for _ in range(500):
-            cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [_CLAIM_LOCK])
-            if cursor.fetchone()[0]:
-                return
+            cursor.execute("SELECT pg_try_advisory_xact_lock(%s), clock_timestamp()", [_CLAIM_LOCK])
+            taken, now = cursor.fetchone()
+            if taken:
+                break
             time.sleep(0.002)
+    return now
 
 
-def _candidates(now: datetime, limit: int, *, suspects: bool = False) -> dict[int, bool]:
-    """Return the ids of the earliest due rows, of each webhook no more than it leaves free; True: it must wait.
-
-    Webhooks that can take nothing more are left out before the head is cut off, so that their backlog hides
-    nobody. A webhook that is paused, or was and has not delivered since, is tried with one delivery; one that
-    has just recovered gets its backlog a few at a time.
-    """
-    db = connection()
-    parameters = {
-        "now": db.ops.adapt_datetimefield_value(now),
-        "cap": settings.IN_FLIGHT_PER_WEBHOOK,
-        "limit": limit,
-    }
-    with db.cursor() as cursor:
-        cursor.execute(_candidates_sql(db, ">=" if suspects else "<"), parameters)
-        return {pk: bool(waits) for pk, waits in cursor.fetchall()}
-
-
-def _candidates_sql(db: BaseDatabaseWrapper, lost_claims: str) -> str:
-    models = (Delivery, Webhook, WebhookState)
-    delivery, webhook, state = (db.ops.quote_name(model._meta.db_table) for model in models)
-    least = "LEAST" if db.vendor == "postgresql" else "MIN"
-    return f"""
-        WITH in_flight AS (
-            SELECT webhook_id, COUNT(*) AS number FROM {delivery}
-            WHERE status = 'pending' AND claim IS NOT NULL AND due_at > %(now)s GROUP BY webhook_id
-        ), due AS (
-            SELECT delivery.id, delivery.webhook_id, delivery.due_at,
-                   {least}(
-                       %(cap)s,
-                       COALESCE(webhook.max_in_flight, %(cap)s),
-                       COALESCE(state.drip, %(cap)s),
-                       CASE WHEN webhook.ordered OR state.paused_until IS NOT NULL THEN 1 ELSE %(cap)s END
-                   ) - COALESCE(in_flight.number, 0) AS free,
-                   NOT webhook.is_active OR webhook.deleted_at IS NOT NULL
-                   OR (state.paused_until IS NOT NULL AND state.paused_until > %(now)s)
-                   OR (webhook.ordered AND EXISTS (
-                       SELECT 1 FROM {delivery} AS earlier
-                       WHERE earlier.webhook_id = delivery.webhook_id AND earlier.status = 'pending'
-                         AND earlier.id < delivery.id
-                   )) AS waits,
-                   webhook.rate_limit IS NULL OR state.sendable_at IS NULL OR state.sendable_at <= %(now)s AS sendable
-            FROM {delivery} AS delivery
-            JOIN {webhook} AS webhook ON webhook.id = delivery.webhook_id
-            LEFT JOIN {state} AS state ON state.webhook_id = delivery.webhook_id
-            LEFT JOIN in_flight ON in_flight.webhook_id = delivery.webhook_id
-            WHERE delivery.status = 'pending' AND delivery.due_at <= %(now)s
-              AND delivery.lost_claims {lost_claims} {SUSPECT_AFTER}
-        ), head AS (
-            SELECT * FROM due WHERE waits OR (free > 0 AND sendable) ORDER BY due_at, id LIMIT {HEAD}
-        ), ranked AS (
-            SELECT id, due_at, free, waits,
-                   ROW_NUMBER() OVER (PARTITION BY webhook_id, waits ORDER BY due_at, id) AS place FROM head
-        )
-        SELECT id, waits FROM ranked WHERE waits OR place <= free ORDER BY due_at, id LIMIT %(limit)s
-    """  # noqa: S608  names and constants are ours; every value is a parameter
-
-
-def _locked(ids: Collection[int], now: datetime) -> list[Delivery]:
-    """Lock and load the rows that are still due: the lock repeats every condition that made them so."""
-    if not ids:
-        return []
-    rows = pending().filter(pk__in=ids, due_at__lte=now).order_by("due_at", "pk")
-    found = list(rows.select_for_update(skip_locked=True, of=("self",)))
-    events = Event.objects.using(alias()).in_bulk({delivery.event_id for delivery in found})
-    owners = webhooks().in_bulk({delivery.webhook_id for delivery in found})
-    for delivery in found:
-        delivery.webhook = owners[delivery.webhook_id]
-        # Without a constraint an event may be missing (removed by hand, a partial restore).
-        if delivery.event_id in events:
-            delivery.event = events[delivery.event_id]
-    return found
-
-
-@dataclass(frozen=True)
-class _SortedOut:
-    sendable: list[Delivery]
-    touched: int
-    """Rows parked or ended."""
-
-
-def _sorted_out(found: Iterable[Delivery], must_wait: Mapping[int, bool], now: datetime) -> _SortedOut:
-    """Park what waits for its webhook, end what can never be sent, and return the rest."""
-    sendable, waiting = [], []
-    ended: dict[tuple[str, str], list[Delivery]] = defaultdict(list)
-    for delivery in found:
-        ending = _ending(delivery)
-        if ending is not None:
-            ended[ending].append(delivery)
-        elif must_wait[delivery.pk] or not delivery.webhook.is_active:
-            waiting.append(delivery.pk)
-        else:
-            sendable.append(delivery)
+def _set_aside(rows: Collection[Candidate], now: datetime) -> int:
+    """Park what waits for its webhook, and end what can never be sent; return how many those are."""
+    if not rows:
+        return 0
+    locked = _locked([row.id for row in rows], now)
+    ended: dict[tuple[str, str], list[Candidate]] = defaultdict(list)
+    waiting = []
+    for row in rows:
+        if row.id in locked and row.ending:
+            ended[row.ending].append(row)
+        elif row.id in locked:
+            waiting.append(row.id)
+    for (status, because), group in ended.items():
+        _end([row.id for row in group], status, because, now)
+        _release_next([row.webhook_id for row in group if row.ordered], now)
     parked = park(waiting, now) if waiting else 0
-    for (status, because), rows in ended.items():
-        _end(rows, status, because, now)
-    return _SortedOut(sendable, parked + sum(map(len, ended.values())))
+    return parked + sum(map(len, ended.values()))
 
 
-def _ending(delivery: Delivery) -> tuple[str, str] | None:
-    """Return the status and the reason with which a delivery ends unsent, if it does."""
-    if delivery.webhook.deleted_at is not None:
-        return "cancelled", "webhook_deleted"
-    if delivery.lost_claims >= WORKER_LOST_AFTER:
-        return "failed", "worker_lost"
-    if not Delivery.event.is_cached(delivery):
-        return "failed", "permanent"
-    return None
+def _locked(ids: Collection[int], now: datetime) -> set[int]:
+    rows = pending().filter(pk__in=ids, due_at__lte=now).order_by("pk")
+    return set(rows.select_for_update(skip_locked=True).values_list("pk", flat=True))
 
 
-def _end(rows: Collection[Delivery], status: str, because: str, now: datetime) -> None:
-    deliveries().filter(pk__in=[delivery.pk for delivery in rows]).update(
+def _end(ids: Collection[int], status: str, because: str, now: datetime) -> None:
+    deliveries().filter(pk__in=ids).update(
         status=status, ended_because=because, due_at=None, claim=None, finished_at=now
     )
-    ordered = {delivery.webhook_id for delivery in rows if delivery.webhook.ordered}
-    if ordered:
-        release(ordered, now)
+
+
+def _release_next(webhook_ids: Collection[int], now: datetime) -> None:
+    if webhook_ids:
+        release(webhook_ids, now)
+
+
+def _loaded(taken: Sequence[Delivery], rows: Iterable[Candidate], now: datetime) -> list[Delivery]:
+    """Give each delivery its event and its webhook; end those whose event is gone, and leave them out.
+
+    Without a constraint an event may be missing: removed by hand, or after a partial restore.
+    """
+    if not taken:
+        return []
+    owners = owners_of(rows)
+    events = Event.objects.using(alias()).in_bulk({delivery.event_id for delivery in taken})
+    missing = [delivery for delivery in taken if delivery.event_id not in events]
+    if missing:
+        _end([delivery.pk for delivery in missing], "failed", "permanent", now)
+        _release_next([one.webhook_id for one in missing if owners[one.webhook_id].ordered], now)
+    complete = [delivery for delivery in taken if delivery.event_id in events]
+    for delivery in complete:
+        delivery.webhook = owners[delivery.webhook_id]
+        delivery.event = events[delivery.event_id]
+    return complete

@@ -6,18 +6,19 @@ from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime
 
-from .. import rate
-from ..models import Delivery
+from .. import limits, rate
+from .candidates import Candidate
 from .rows import states
 from .states import locked_states
 
 
-def within_rates(sendable: list[Delivery], now: datetime) -> list[Delivery]:
+def within_rates(sendable: list[Candidate], now: datetime) -> list[Candidate]:
     """Return those that their webhooks' rate limits let through now, in their order; the others stay due.
 
     What is let through counts as sent at `now`.
     """
-    rates = {one.webhook_id: one.webhook.rate_limit for one in sendable if one.webhook.rate_limit}
+    limited = {one.webhook_id: limits.usable_rate(one.rate_limit) for one in sendable}
+    rates = {pk: limit for pk, limit in limited.items() if limit is not None}
     if not rates:
         return sendable
     paces = locked_states(rates)
@@ -33,10 +34,10 @@ def within_rates(sendable: list[Delivery], now: datetime) -> list[Delivery]:
     return taken
 
 
-def _first_of_each(sendable: Iterable[Delivery], room: dict[int, int]) -> Iterable[Delivery]:
-    for delivery in sendable:
-        left = room.get(delivery.webhook_id, 1)
+def _first_of_each(sendable: Iterable[Candidate], room: dict[int, int]) -> Iterable[Candidate]:
+    for row in sendable:
+        left = room.get(row.webhook_id, 1)
         if left > 0:
-            yield delivery
-        if delivery.webhook_id in room:
-            room[delivery.webhook_id] = left - 1
+            yield row
+        if row.webhook_id in room:
+            room[row.webhook_id] = left - 1

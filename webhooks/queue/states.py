@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 
 from django.db import transaction
@@ -31,7 +31,7 @@ _WRITTEN = (
     "notice",
     "notice_due_at",
 )
-_HEALTHY = Q(consecutive_failures=0, paused_until=None, drip=None, told=0)
+HEALTHY = Q(consecutive_failures=0, paused_until=None, drip=None, told=0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,16 +52,18 @@ class Told:
     notice: Notice
 
 
-def note(findings: Sequence[Finding], now: datetime) -> tuple[list[Told], dict[int, WebhookState]]:
+def note(
+    findings: Sequence[Finding], unwell: set[int], now: datetime
+) -> tuple[list[Told], dict[int, WebhookState]]:
     """Fold the findings, in their order, into the health of their webhooks; in the caller's transaction.
 
-    Returns the notices, and the states of the webhooks that are not simply well. A batch of successes of
-    healthy webhooks costs one SELECT.
+    `unwell` are the webhooks whose state is not simply well. Returns the notices, and the states of those and of
+    the webhooks that failed. A batch of successes of healthy webhooks costs nothing.
     """
     by_webhook: dict[int, list[Finding]] = defaultdict(list)
     for finding in findings:
         by_webhook[finding.webhook_id].append(finding)
-    concerned = _concerned(by_webhook)
+    concerned = _failed(by_webhook) | (unwell & by_webhook.keys())
     if not concerned:
         return [], {}
     locked = locked_states(concerned)
@@ -109,13 +111,10 @@ def resumed(webhook_id: int, now: datetime) -> bool:
     return bool(states().filter(webhook=webhook_id, paused_until__gt=now).update(paused_until=now))
 
 
-def _concerned(by_webhook: dict[int, list[Finding]]) -> set[int]:
-    """Return the webhooks whose state must be written: those that failed, and those that were not well."""
-    failed = {
+def _failed(by_webhook: dict[int, list[Finding]]) -> set[int]:
+    return {
         pk for pk, found in by_webhook.items() if any(one.outcome is not Outcome.SUCCESS for one in found)
     }
-    unwell = states().filter(webhook__in=by_webhook).exclude(_HEALTHY).values_list("webhook_id", flat=True)
-    return failed | set(unwell)
 
 
 def locked_states(ids: Collection[int]) -> list[WebhookState]:
@@ -143,8 +142,9 @@ def _folded(state: WebhookState, findings: Iterable[Finding], now: datetime) -> 
     latest = None
     for finding in findings:
         change = _change(state, finding, now)
-        if change.notice is Notice.DISABLED and not _is_on(state):
-            change = Change(change.health)  # a person, or another worker, was quicker
+        if change.notice is not None and not _is_on(state):
+            # A person, or another worker, was quicker: nothing that ends after that is news to the owners.
+            change = Change(replace(change.health, told=state.told))
         _apply(state, change, now)
         if finding.outcome is not Outcome.SUCCESS:
             state.error_kind, state.status_code = finding.error_kind, finding.status_code

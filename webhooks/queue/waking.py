@@ -20,6 +20,8 @@ from .clock import database_now
 # A wake-up that was asked for and did not come is asked for again after this time.
 WAKE_AGAIN = timedelta(seconds=30)
 LINGER_LEASE = timedelta(seconds=5)
+# The PostgreSQL channel of the notifications.
+CHANNEL = "webhooks"
 # What falls due within this time is waited for; the sweep, each minute, finds the rest.
 SWEEP_INTERVAL = timedelta(seconds=60)
 
@@ -32,12 +34,12 @@ def wake_after_commit() -> None:
 
 def wake() -> None:
     """Ask for a drain, unless one was asked for that has not yet started."""
-    if settings.WAKE == "notify":
-        _notify(connection())
-        return
     asked = Q(asked_at__isnull=True) | Q(asked_at__lt=Now() - WAKE_AGAIN)
     if _waker().filter(asked).update(asked_at=Now()) or _waker_created(asked=True):
-        enqueue()
+        if settings.WAKE == "notify":
+            _notify(connection())
+        else:
+            enqueue()
 
 
 def clear_wake() -> None:
@@ -56,7 +58,8 @@ def notify_after_commit() -> None:
 
 
 def _enqueue_notify() -> None:
-    _enqueue("webhooks.tasks.notify")
+    if settings.WAKE != "notify":  # else `manage.py webhooks deliver` looks by itself
+        _enqueue("webhooks.tasks.notify")
 
 
 def _enqueue(task: str) -> None:
@@ -81,7 +84,7 @@ def _notify(db: BaseDatabaseWrapper) -> None:
     """Wake `manage.py webhooks deliver`; on SQLite it polls."""
     if db.vendor == "postgresql":
         with db.cursor() as cursor:
-            cursor.execute("NOTIFY webhooks")
+            cursor.execute(f"NOTIFY {CHANNEL}")
 
 
 def _waker() -> models.QuerySet[Waker]:

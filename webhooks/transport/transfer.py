@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import pycurl
 import requests
+from django.views.decorators.debug import sensitive_variables
 
 from ..exceptions import SendError
 from .bounds import Bounds
@@ -100,6 +101,7 @@ class Transfer:
         self._begin()
         lead_to(self.curl, self._addresses_left.pop(0), self.bounds.proxy, self.answer.gateway)
 
+    @sensitive_variables()
     def _set_request(self, request: requests.PreparedRequest) -> None:
         curl = self.curl
         curl.setopt(pycurl.URL, request.url)

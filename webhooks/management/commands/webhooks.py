@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from webhooks import engine, queue, reencryption, retention
+from webhooks import delivering, engine, queue, reencryption, retention
 
 
 class Command(BaseCommand):
@@ -17,6 +17,7 @@ class Command(BaseCommand):
         verbs = parser.add_subparsers(dest="verb", required=True, metavar="verb")
         verbs.add_parser("drain", help="send what is due, then return")
         verbs.add_parser("sweep", help="resume what waited for its webhook, then send what is due")
+        verbs.add_parser("deliver", help="send what is due, as soon as it is, until the process is stopped")
         prune = verbs.add_parser("prune", help="remove what ended long ago")
         prune.add_argument("--days", type=_days, help="keep this many days (default: RETENTION_DAYS)")
         verbs.add_parser(
@@ -29,6 +30,9 @@ class Command(BaseCommand):
             return
         if options["verb"] == "reencrypt":
             self._reencrypt()
+            return
+        if options["verb"] == "deliver":
+            self.stdout.write(f"{delivering.deliver()} attempts recorded")
             return
         if options["verb"] == "sweep":
             self.stdout.write(f"{queue.unpark()} deliveries resumed")

@@ -1,0 +1,62 @@
+"""Taking: the statement by which due rows become ours. It repeats every condition that made them due."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from datetime import datetime
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import F
+
+from ..models import Delivery, Webhook
+from ..models.database import alias, connection
+from .rows import deliveries, pending
+
+
+def take(ids: Sequence[int], token: uuid.UUID, now: datetime, until: datetime) -> list[Delivery]:
+    """Claim those of these rows that are still due and that nobody else is taking, in the order given."""
+    if not ids:
+        return []
+    db = connection()
+    taken = (
+        _taken_in_one(db, ids, token, now, until)
+        if db.vendor == "postgresql"
+        else _taken(ids, token, now, until)
+    )
+    places = {pk: place for place, pk in enumerate(ids)}
+    return sorted(taken, key=lambda delivery: places[delivery.pk])
+
+
+def _taken(ids: Sequence[int], token: uuid.UUID, now: datetime, until: datetime) -> list[Delivery]:
+    sendable = pending().filter(webhook__is_active=True, webhook__deleted_at=None)
+    rows = sendable.filter(pk__in=ids, due_at__lte=now).order_by("pk")
+    found = list(rows.select_for_update(skip_locked=True, of=("self",)))
+    mine = deliveries().filter(pk__in=[delivery.pk for delivery in found])
+    mine.update(claim=token, due_at=until, lost_claims=F("lost_claims") + 1)
+    return found
+
+
+def _taken_in_one(
+    db: BaseDatabaseWrapper, ids: Sequence[int], token: uuid.UUID, now: datetime, until: datetime
+) -> list[Delivery]:
+    """The same in one statement: it spares a third of the claim."""
+    table, webhook = (db.ops.quote_name(model._meta.db_table) for model in (Delivery, Webhook))
+    fields = Delivery._meta.concrete_fields
+    columns = ", ".join(f"delivery.{db.ops.quote_name(str(field.column))}" for field in fields)
+    sql = f"""
+        WITH due AS (
+            SELECT delivery.id FROM {table} AS delivery
+            JOIN {webhook} AS webhook ON webhook.id = delivery.webhook_id
+            WHERE delivery.id = ANY(%s) AND delivery.status = 'pending' AND delivery.due_at <= %s
+              AND webhook.is_active AND webhook.deleted_at IS NULL
+            ORDER BY delivery.id FOR UPDATE OF delivery SKIP LOCKED
+        )
+        UPDATE {table} AS delivery SET claim = %s, due_at = %s, lost_claims = lost_claims + 1
+        FROM due WHERE delivery.id = due.id
+        RETURNING {columns}
+    """  # noqa: S608  names are ours; every value is a parameter
+    names = [field.attname for field in fields]
+    with db.cursor() as cursor:
+        cursor.execute(sql, [list(ids), now, token, until])
+        return [Delivery.from_db(alias(), names, row) for row in cursor.fetchall()]
