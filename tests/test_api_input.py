@@ -144,6 +144,11 @@ def test_of_a_flood_of_unknown_keys_a_few_are_named(api):
     assert (answer.status_code, len(answer.json())) == (400, 10)
 
 
+def test_an_unknown_key_that_is_no_unicode_is_no_server_error(api):
+    answer = api.post(f"{BASE}webhooks/", b'{"\\ud800": 1}', content_type="application/json")
+    assert (answer.status_code, list(answer.json())) == (400, [r"'\ud800'"])
+
+
 @pytest.mark.parametrize("pattern", ["order.creatd", "ordr.*", "*.created"])
 def test_an_unknown_event_is_named_and_the_way_to_the_known_ones_shown(api, pattern):
     answer = api.post(f"{BASE}webhooks/", {**WEBHOOK, "events": [pattern]}, format="json")

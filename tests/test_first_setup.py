@@ -1,6 +1,7 @@
 """What a project hears on its first day: one sentence, before anything else fails."""
 
 import os
+import re
 import subprocess
 import sys
 from textwrap import dedent
@@ -77,3 +78,21 @@ def test_where_postgresql_wakes_no_broker_is_asked_for(tmp_path):
 def test_a_connected_model_without_that_workspace_field_is_named():
     with pytest.raises(ImproperlyConfigured, match=r"webhooks\.Webhook\): the model has no field 'team'"):
         connect_model(Webhook, prefix="webhook", workspace="team")
+
+
+def test_the_readmes_event_types_are_taken_as_they_stand(tmp_path):
+    """`Invoice` is the shop's order here, whose tenant is its field `workspace`."""
+    readme = (ROOT / "README.md").read_text()
+    [code] = [
+        block for block in re.findall(r"```python\n(.*?)```", readme, re.DOTALL) if "connect_model(" in block
+    ]
+    code = code.replace("from .models import Invoice", "from tests.shop.models import Order as Invoice")
+    app = tmp_path / "billing"
+    app.mkdir()
+    (app / "__init__.py").touch()
+    (app / "webhook_events.py").write_text(code.replace('workspace="team"', 'workspace="workspace"'))
+    assert checked(tmp_path, 'INSTALLED_APPS = [*INSTALLED_APPS, "billing"]') == (0, "")
+    (app / "webhook_events.py").write_text(code)
+    status, output = checked(tmp_path, 'INSTALLED_APPS = [*INSTALLED_APPS, "billing"]')
+    assert status != 0
+    assert "ImproperlyConfigured: connect_model(shop.Order): the model has no field 'team'." in output

@@ -12,6 +12,7 @@ from ..nearest import hint
 
 # How many are named in one answer: what is compared with every known name must be bounded.
 MAX_NAMED = 10
+MAX_SHOWN = 100
 # What the pages of the browsable API send along.
 _OF_FORMS = frozenset({"csrfmiddlewaretoken"})
 
@@ -23,7 +24,10 @@ class KnownKeys(serializers.Serializer[Any]):
         unknown = _keys(data) - self.fields.keys()
         if unknown:
             raise serializers.ValidationError(
-                {name: [f"There is no such key.{hint(name, self._writable())}"] for name in _first(unknown)}
+                {
+                    _shown(name): [f"There is no such key.{hint(name, self._writable())}"]
+                    for name in _first(unknown)
+                }
             )
         return super().to_internal_value(data)
 
@@ -38,6 +42,11 @@ def _keys(data: Any) -> set[str]:
         return set(data)
     # A form writes "headers.X-Api-Key" and "events[0]".
     return {name.partition(".")[0].partition("[")[0] for name in data} - _OF_FORMS
+
+
+def _shown(name: str) -> str:
+    """Return the key as an answer can hold it: JSON lets one through that is no Unicode."""
+    return (name if name.isprintable() else ascii(name))[:MAX_SHOWN]
 
 
 def _first(names: set[str]) -> list[str]:
