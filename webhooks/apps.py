@@ -9,9 +9,8 @@ class WebhooksConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from . import catalogue, checks, conf, receivers, schedules
+        from . import catalogue, checks, receivers, schedules
 
-        conf.workspace_model()  # a wrong name is said before anything fails for it
         catalogue.autodiscover()
         receivers.connect()
         checks.register()
