@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 import threading
 from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -9,8 +10,11 @@ from types import SimpleNamespace
 
 import pytest
 from django.apps import apps
+from django.core.signals import got_request_exception
 from django.db import connection
+from django.views.debug import ExceptionReporter
 
+from .factories import make_user, make_workspace
 from .networks import own_network
 
 # With a foreign workspace model, what is about our `workspace` and `project` apps is left out, and the reverse.
@@ -107,3 +111,39 @@ def database_url():
         return f"sqlite:///{settings['NAME']}"
     host = settings["OPTIONS"].get("host") or settings["HOST"]
     return f"postgresql://{settings['USER']}@/{settings['NAME']}?host={host}"
+
+
+@pytest.fixture
+def workspace():
+    return make_workspace()
+
+
+@pytest.fixture
+def owner(client, workspace):
+    """An owner of the workspace who is logged in."""
+    user = make_user("olga", role="owner", workspace=workspace)
+    client.force_login(user)
+    return user
+
+
+@pytest.fixture
+def error_reports():
+    """The pages that Django would show, or mail, for each request that ended in a server error."""
+    pages = []
+
+    def report(request, **_):
+        pages.append(ExceptionReporter(request, *sys.exc_info()).get_traceback_html())
+
+    got_request_exception.connect(report)
+    yield pages
+    got_request_exception.disconnect(report)
+
+
+@pytest.fixture
+def broken():
+    """A function that fails: put in the place of another, it makes a server error."""
+
+    def fail(*args, **kwargs):
+        raise RuntimeError("broken")
+
+    return fail

@@ -8,9 +8,11 @@ from django.core.exceptions import ValidationError
 
 from tests.factories import make_user, make_webhook, make_workspace
 from webhooks import actions, audit, queue
+from webhooks.actions import deliveries
 from webhooks.events import emit
 from webhooks.exceptions import UnknownEventType
 from webhooks.models import Delivery, Event, Webhook, WebhookState
+from webhooks.models.credentials import ENCRYPTED
 
 pytestmark = pytest.mark.django_db
 
@@ -58,6 +60,13 @@ def ended(webhook, status="failed"):
     )
 
 
+def test_every_column_that_a_person_may_set_is_changed_by_the_action():
+    """A column that is added later must be audited and compared like the others."""
+    otherwise = {"id", "workspace", "is_active", "created_at", "updated_at", *ENCRYPTED}
+    editable = {field.name for field in Webhook._meta.concrete_fields if field.editable}
+    assert set(actions.CHANGEABLE) == editable - otherwise
+
+
 @pytest.mark.parametrize("status", ENDED)
 def test_redelivery_begins_anew_in_the_same_row(webhook, user, wakes, status):
     delivery = ended(webhook, status)
@@ -91,7 +100,7 @@ def test_what_is_pending_or_of_a_deleted_webhook_is_not_redelivered(webhook, wak
 
 
 def test_more_deliveries_than_one_statement_takes_are_redelivered(webhook, monkeypatch):
-    monkeypatch.setattr(actions, "BATCH", 2)
+    monkeypatch.setattr(deliveries, "BATCH", 2)
     for _ in range(5):
         ended(webhook)
     assert actions.redeliver(Delivery.objects.all(), by=None) == 5

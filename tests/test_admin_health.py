@@ -7,25 +7,13 @@ import pytest
 from django.contrib.admin.models import LogEntry
 from django.utils import timezone
 
-from tests.factories import make_user, make_webhook, make_workspace
+from tests.factories import make_user, make_webhook
 from tests.test_admin import SCRIPT, make_delivery, page, text
 from webhooks.models import Attempt, Delivery, Waker, Webhook, WebhookState
 
 pytestmark = pytest.mark.django_db
 
 MINUTE = timedelta(minutes=1)
-
-
-@pytest.fixture
-def workspace():
-    return make_workspace()
-
-
-@pytest.fixture
-def owner(client, workspace):
-    user = make_user("olga", role="owner", workspace=workspace)
-    client.force_login(user)
-    return user
 
 
 def make_state(webhook, **fields):

@@ -18,11 +18,6 @@ pytestmark = pytest.mark.django_db
 WEBHOOK = {"name": "CRM", "callback_url": "https://example.com/hook", "events": ["order.created"]}
 
 
-@pytest.fixture
-def workspace():
-    return make_workspace()
-
-
 def client_of(user):
     client = APIClient()
     client.force_authenticate(user)

@@ -26,11 +26,6 @@ HEALTHY = {
 
 
 @pytest.fixture
-def workspace():
-    return make_workspace()
-
-
-@pytest.fixture
 def client(workspace):
     return client_of(make_user(superuser=True))
 

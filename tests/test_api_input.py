@@ -2,13 +2,10 @@
 
 import base64
 import json
-import sys
 import threading
 
 import pytest
-from django.core.signals import got_request_exception
 from django.db import connection
-from django.views.debug import ExceptionReporter
 from rest_framework.test import APIClient
 
 from tests.factories import make_user, make_webhook, make_workspace
@@ -22,11 +19,6 @@ pytestmark = pytest.mark.django_db
 BASE = "/api/v1/workspaces/acme/"
 WEBHOOK = {"name": "CRM", "callback_url": "https://example.com/hook", "events": ["order.created"]}
 SECRET = "correct-horse-battery"
-
-
-@pytest.fixture
-def workspace():
-    return make_workspace()
 
 
 @pytest.fixture
@@ -114,13 +106,64 @@ def test_events_are_required_and_a_broken_body_is_a_bad_request(api):
 
 def test_what_is_read_only_or_of_another_workspace_is_not_taken_from_the_body(api, workspace):
     other = make_workspace("other")
-    made = api.post(
-        f"{BASE}webhooks/", {**WEBHOOK, "workspace": str(other.pk), "id": 77, "version": 9}, format="json"
-    ).json()
+    made = api.post(f"{BASE}webhooks/", {**WEBHOOK, "id": 77, "has_secret": True}, format="json").json()
+    assert made["id"] != 77
+    url = f"{BASE}webhooks/{made['id']}/"
+    for body in ({"workspace": str(other.pk)}, {"version": 9}):
+        assert api.patch(url, body, format="json").status_code == 400
     webhook = Webhook.objects.get(pk=made["id"])
-    assert (webhook.workspace_id, webhook.version) == (workspace.pk, 1)
-    api.patch(f"{BASE}webhooks/{webhook.pk}/", {"workspace": str(other.pk)}, format="json")
-    assert Webhook.objects.get().workspace_id == workspace.pk
+    assert (webhook.workspace_id, webhook.version, webhook.has_secret) == (workspace.pk, 1, False)
+
+
+@pytest.mark.parametrize("body_format", ["json", "multipart"])
+def test_a_misspelt_key_is_named_with_the_nearest_known_one(api, workspace, body_format):
+    answer = api.post(f"{BASE}webhooks/", {**WEBHOOK, "ratelimit": 3, "zzz": 1}, format=body_format)
+    assert answer.status_code == 400
+    assert answer.json() == {
+        "ratelimit": ["There is no such key. Did you mean rate_limit?"],
+        "zzz": ["There is no such key."],
+    }
+    assert not Webhook.objects.exists()
+    webhook = make_webhook(workspace, secret=SECRET)
+    answer = api.post(f"{BASE}webhooks/{webhook.pk}/rotate-secret/", {"overlaps": 0}, format=body_format)
+    assert (answer.status_code, answer.json()) == (
+        400,
+        {"overlaps": ["There is no such key. Did you mean overlap?"]},
+    )
+    assert Webhook.objects.get().secret == SECRET
+
+
+def test_what_forms_add_to_a_key_is_no_other_key(api):
+    form = {**WEBHOOK, "headers.X-Api-Key": "k", "csrfmiddlewaretoken": "t"}
+    assert api.post(f"{BASE}webhooks/", form, format="multipart").status_code == 201
+    assert Webhook.objects.get().headers == {"X-Api-Key": "k"}
+
+
+def test_of_a_flood_of_unknown_keys_a_few_are_named(api):
+    answer = api.post(f"{BASE}webhooks/", {f"key{number}": 1 for number in range(100_000)}, format="json")
+    assert (answer.status_code, len(answer.json())) == (400, 10)
+
+
+def test_an_unknown_key_that_is_no_unicode_is_no_server_error(api):
+    answer = api.post(f"{BASE}webhooks/", b'{"\\ud800": 1}', content_type="application/json")
+    assert (answer.status_code, list(answer.json())) == (400, [r"'\ud800'"])
+
+
+@pytest.mark.parametrize("pattern", ["order.creatd", "ordr.*", "*.created"])
+def test_an_unknown_event_is_named_and_the_way_to_the_known_ones_shown(api, pattern):
+    answer = api.post(f"{BASE}webhooks/", {**WEBHOOK, "events": [pattern]}, format="json")
+    [sentence] = answer.json()["events"]
+    assert (answer.status_code, pattern in sentence, "event-types/" in sentence) == (400, True, True)
+    assert "webhook_events.py" not in sentence
+
+
+def test_a_retry_schedule_is_answered_in_seconds(api):
+    for schedule, words in (
+        ("5s, 1m", "list of 1 to 20 delays in seconds"),
+        (["5s"], "from 1 to 86400 seconds"),
+    ):
+        answer = api.post(f"{BASE}webhooks/", {**WEBHOOK, "retry_schedule": schedule}, format="json")
+        assert words in answer.json()["retry_schedule"][0]
 
 
 def test_a_pattern_whose_app_is_gone_is_kept_but_not_newly_taken(api, workspace):
@@ -163,50 +206,28 @@ def test_a_change_writes_only_what_it_changes(api, workspace, monkeypatch):
 
 @pytest.mark.parametrize("body_format", ["json", "multipart"])
 @pytest.mark.parametrize("method", ["post", "patch"])
-def test_an_error_report_holds_no_secret(api, workspace, monkeypatch, method, body_format):
+def test_an_error_report_holds_no_secret(
+    api, workspace, monkeypatch, method, body_format, error_reports, broken
+):
     webhook = make_webhook(workspace, name="Other")
-    reports = []
-
-    def report(request, **_):
-        reports.append(ExceptionReporter(request, *sys.exc_info()).get_traceback_html())
-
-    def broken(*args, **kwargs):
-        raise RuntimeError("broken")
-
     monkeypatch.setattr(Webhook, "save", broken)
-    got_request_exception.connect(report)
-    try:
-        url = f"{BASE}webhooks/" + ("" if method == "post" else f"{webhook.pk}/")
-        body = {**WEBHOOK, "secret": SECRET, "is_active": "true"}
-        assert getattr(api, method)(url, body, format=body_format).status_code == 500
-    finally:
-        got_request_exception.disconnect(report)
-    [text] = reports
+    url = f"{BASE}webhooks/" + ("" if method == "post" else f"{webhook.pk}/")
+    body = {**WEBHOOK, "secret": SECRET, "is_active": "true"}
+    assert getattr(api, method)(url, body, format=body_format).status_code == 500
+    [text] = error_reports
     assert "broken" in text
     assert SECRET not in text
 
 
-def test_the_report_of_a_broken_log_in_holds_no_password(workspace, monkeypatch):
+def test_the_report_of_a_broken_log_in_holds_no_password(workspace, monkeypatch, error_reports, broken):
     make_user(superuser=True)
-    reports = []
-
-    def report(request, **_):
-        reports.append(ExceptionReporter(request, *sys.exc_info()).get_traceback_html())
-
-    def broken(*args, **kwargs):
-        raise RuntimeError("broken")
-
     monkeypatch.setattr("rest_framework.authtoken.serializers.authenticate", broken)
-    got_request_exception.connect(report)
-    try:
-        for body_format in ("json", "multipart"):
-            APIClient(raise_request_exception=False).post(
-                "/api/v1/token/", {"username": "ann", "password": SECRET}, format=body_format
-            )
-    finally:
-        got_request_exception.disconnect(report)
-    assert len(reports) == 2
-    assert not [text for text in reports if SECRET in text]
+    for body_format in ("json", "multipart"):
+        APIClient(raise_request_exception=False).post(
+            "/api/v1/token/", {"username": "ann", "password": SECRET}, format=body_format
+        )
+    assert len(error_reports) == 2
+    assert not [text for text in error_reports if SECRET in text]
 
 
 def test_a_script_in_an_event_is_inert_in_the_browsable_api(workspace):

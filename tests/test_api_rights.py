@@ -37,11 +37,6 @@ def client_of(user, **options):
 
 
 @pytest.fixture
-def workspace():
-    return make_workspace()
-
-
-@pytest.fixture
 def filled(workspace):
     """A webhook with one failed delivery."""
     webhook = make_webhook(workspace, secret=SECRET, patterns=("order.*",))

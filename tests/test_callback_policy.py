@@ -8,7 +8,7 @@ from django.urls import reverse
 from rest_framework.test import APIClient
 
 from tests.certificates import Authority, tls_server
-from tests.factories import make_user, make_webhook, make_workspace
+from tests.factories import make_user, make_webhook
 from webhooks.engine import drain
 from webhooks.events import emit
 from webhooks.models import Attempt, Delivery, Webhook
@@ -40,11 +40,6 @@ REFUSED = [
     ({}, "https://example.com/a\x7fb", "bad_url", "a control character"),
 ]
 refused = pytest.mark.parametrize(("policy", "url", "kind", "words"), REFUSED)
-
-
-@pytest.fixture
-def workspace():
-    return make_workspace()
 
 
 @pytest.fixture

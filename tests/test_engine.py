@@ -18,18 +18,13 @@ import svix.webhooks
 from django.core.management import call_command
 from django.db import transaction
 
-from tests.factories import make_webhook, make_workspace
+from tests.factories import make_webhook
 from webhooks import actions, engine, queue, signals, signing, tasks
 from webhooks.engine import drain
 from webhooks.events import emit
 from webhooks.models import Attempt, Delivery, Webhook, WebhookState
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture
-def workspace():
-    return make_workspace()
 
 
 @pytest.fixture

@@ -12,11 +12,6 @@ from webhooks.models import Delivery, Event, Waker
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def workspace():
-    return make_workspace()
-
-
 def test_an_event_is_owed_to_each_subscribed_webhook_once(workspace):
     exact = make_webhook(workspace, name="exact", patterns=["order.created"])
     both = make_webhook(workspace, name="both", patterns=["order.*", "*", "order.created"])

@@ -28,11 +28,6 @@ NOW = datetime(2026, 1, 31, 9, 0, tzinfo=timezone.utc)
 
 
 @pytest.fixture
-def workspace():
-    return make_workspace()
-
-
-@pytest.fixture
 def owner(workspace):
     return make_owner("olga", workspace)
 

@@ -5,7 +5,7 @@ from itertools import count
 import pytest
 from django.db import transaction
 
-from tests.factories import make_webhook, make_workspace
+from tests.factories import make_webhook
 from webhooks import actions
 from webhooks.engine import drain
 from webhooks.events import emit
@@ -13,11 +13,6 @@ from webhooks.models import Delivery, Webhook
 from webhooks.queue import claim
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture
-def workspace():
-    return make_workspace()
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 from django.db import connections, transaction
 from django.db.models.functions import Now
 
-from tests.factories import make_webhook, make_workspace
+from tests.factories import make_webhook
 from webhooks import actions, queue
 from webhooks.engine import drain
 from webhooks.events import emit
@@ -20,11 +20,6 @@ from webhooks.retry import Outcome
 pytestmark = pytest.mark.django_db(transaction=True)
 
 MINUTE = timedelta(minutes=1)
-
-
-@pytest.fixture
-def workspace():
-    return make_workspace()
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import pytest
 from django.db import connection, connections, transaction
 from django.db.models.functions import Now
 
-from tests.factories import make_webhook, make_workspace
+from tests.factories import make_webhook
 from webhooks import actions, queue
 from webhooks.events import emit
 from webhooks.models import Attempt, Delivery, Waker, Webhook
@@ -13,11 +13,6 @@ from webhooks.queue import Verdict, claim, claiming, hand_back, record
 from webhooks.retry import Outcome
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture
-def workspace():
-    return make_workspace()
 
 
 def owe(workspace, count):

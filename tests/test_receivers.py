@@ -14,11 +14,6 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def workspace():
-    return make_workspace()
-
-
-@pytest.fixture
 def order(workspace):
     order = Order.objects.create(workspace=workspace, number="A-1", note="private", total=Decimal("1.10"))
     Event.objects.all().delete()

@@ -1,4 +1,4 @@
-"""Which URL, port and IP address may be called. Pure: nothing here asks the network."""
+"""Which URL, port and IP address may be called. It reads the settings, but never asks the network."""
 
 from __future__ import annotations
 

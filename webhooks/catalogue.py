@@ -136,12 +136,17 @@ def connect_model(
     fields, exclude: which concrete fields stand in the event's data, by name; all by default.
     names: other verbs, e.g. {"created": "added"}; None as a value: not emitted.
     transitions: {"status": {"published": "published"}} also emits `prefix`.published when status becomes so.
-    Raises ImproperlyConfigured for a field that the model does not have.
+    Raises ImproperlyConfigured for a field or attribute that the model does not have.
     """
     known = {concrete.name for concrete in model._meta.concrete_fields}
     unknown = {*(fields or ()), *exclude, *(transitions or {})} - known
     if unknown:
         raise ImproperlyConfigured(f"{model._meta.label} has no field {', '.join(sorted(unknown))}.")
+    if isinstance(workspace, str) and not hasattr(model, workspace):
+        raise ImproperlyConfigured(
+            f"connect_model({model._meta.label}): the model has no field {workspace!r}. Name the one that holds "
+            'its workspace, as in workspace="team", or give a function of the instance.'
+        )
     _registry.connections.append(
         ModelConnection(
             model=model,

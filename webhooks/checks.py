@@ -6,17 +6,17 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from django.apps import apps
 from django.conf import settings as django_settings
 from django.core import checks
 from django.core.exceptions import FieldDoesNotExist, ImproperlyConfigured
 from django.db import connections, router
 from django.views.debug import get_default_exception_reporter_filter
 from django.views.decorators.debug import sensitive_variables
+from django_q.brokers import get_broker
 from django_q.conf import Conf
 from django_q.models import Schedule
 
-from .conf import KEYS, settings, unknown_keys_message, workspace_model_name
+from .conf import KEYS, RECORD_MARGIN, settings, unknown_keys_message, workspace_model
 from .models.database import alias
 from .setting_rules import setting_problems
 
@@ -28,6 +28,7 @@ def register() -> None:
         check_settings,
         check_workspace_model,
         check_pool,
+        check_broker,
         check_cluster,
         check_database,
         check_error_reports,
@@ -46,10 +47,10 @@ def check_settings(**_: Any) -> Messages:
     errors: Messages = []
     for name, problem in setting_problems():
         errors.append(checks.Error(f"WEBHOOKS[{name!r}] {problem}", id="webhooks.E002"))
-    if not errors and settings.LEASE <= settings.TIMEOUT + 5:
+    if not errors and settings.LEASE <= settings.TIMEOUT + RECORD_MARGIN:
         errors.append(
             checks.Error(
-                "WEBHOOKS['LEASE'] must be longer than TIMEOUT + 5 seconds: nothing would ever be sent.",
+                f"WEBHOOKS['LEASE'] must be longer than TIMEOUT + {RECORD_MARGIN} seconds: nothing would ever be sent.",
                 id="webhooks.E003",
             )
         )
@@ -58,17 +59,16 @@ def check_settings(**_: Any) -> Messages:
 
 def check_workspace_model(**_: Any) -> Messages:
     """The workspace model is installed and has the field that stands in URLs."""
-    name = workspace_model_name()
     try:
-        model = apps.get_model(name)
+        model = workspace_model()
+    except ImproperlyConfigured as error:
+        return [checks.Error(str(error), id="webhooks.E004")]
+    try:
         model._meta.get_field(settings.WORKSPACE_LOOKUP_FIELD)
-    except (LookupError, ValueError):
-        message = f"WEBHOOKS_WORKSPACE_MODEL names {name}, which no installed app has."
-        return [checks.Error(message, id="webhooks.E004")]
     except ImproperlyConfigured:
         return []  # check_settings says it
     except FieldDoesNotExist:
-        message = f"{name} has no field {settings.WORKSPACE_LOOKUP_FIELD!r}: set WORKSPACE_LOOKUP_FIELD."
+        message = f"{model._meta.label} has no field {settings.WORKSPACE_LOOKUP_FIELD!r}: set WORKSPACE_LOOKUP_FIELD."
         return [checks.Error(message, id="webhooks.E005")]
     return []
 
@@ -88,9 +88,25 @@ def check_pool(**_: Any) -> Messages:
     ]
 
 
+def check_broker(**_: Any) -> Messages:
+    """Without a broker of its own choice django-q2 takes Redis on this machine, and its client need not be there."""
+    if settings.WAKE != "django-q2":
+        return []
+    if not getattr(django_settings, "Q_CLUSTER", None):
+        message = "Q_CLUSTER is not set, so nothing would wake the sender."
+    else:
+        try:
+            get_broker()
+            return []
+        except (ImportError, AttributeError, ValueError) as error:
+            message = f"The broker that Q_CLUSTER names cannot be used: {error}."
+    hint = 'Set Q_CLUSTER = {"name": "webhooks", "orm": "default", …}, as the README shows, or install its client.'
+    return [checks.Error(message, hint=hint, id="webhooks.E008")]
+
+
 def check_cluster(**_: Any) -> Messages:
     """django-q2 must not run a drain twice at once, nor end it before its time."""
-    needed = settings.DRAIN_BUDGET + 2 * settings.TIMEOUT + 5
+    needed = settings.DRAIN_BUDGET + 2 * settings.TIMEOUT + RECORD_MARGIN
     warnings: Messages = []
     if Conf.TIMEOUT and needed >= Conf.TIMEOUT:
         warnings.append(

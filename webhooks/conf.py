@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from django.apps import apps
 from django.conf import settings as django_settings
 from django.core.exceptions import ImproperlyConfigured
+
+from .nearest import hint
 
 if TYPE_CHECKING:
     from django.db.models import Model
@@ -72,6 +73,9 @@ class Settings:
         return super().__getattribute__(name)
 
 
+# A row is sent only if its lease still covers its whole timeout and this many seconds for recording it.
+RECORD_MARGIN = 5
+
 KEYS = frozenset(name for name in vars(Settings) if name.isupper())
 
 
@@ -84,12 +88,7 @@ def _configured() -> Mapping[str, Any]:
 
 def unknown_keys_message(unknown: set[str]) -> str:
     """One sentence for each unknown key, with the nearest known one."""
-    sentences = []
-    for name in sorted(unknown):
-        near = difflib.get_close_matches(name, KEYS, n=1)
-        hint = f" Did you mean {near[0]}?" if near else ""
-        sentences.append(f"WEBHOOKS has no setting {name}.{hint}")
-    return " ".join(sentences)
+    return " ".join(f"WEBHOOKS has no setting {name}.{hint(name, KEYS)}" for name in sorted(unknown))
 
 
 settings = Settings()
@@ -101,5 +100,12 @@ def workspace_model_name() -> str:
 
 
 def workspace_model() -> type[Model]:
-    """Return the tenant model. Raises LookupError when no installed app has it."""
-    return apps.get_model(workspace_model_name())
+    """Return the tenant model. Raises ImproperlyConfigured when no installed app has it."""
+    name = workspace_model_name()
+    try:
+        return apps.get_model(name)
+    except (LookupError, ValueError):
+        raise ImproperlyConfigured(
+            f"WEBHOOKS_WORKSPACE_MODEL names {name}, which no installed app has: "
+            'set it to your tenant model, as "app_label.ModelName".'
+        ) from None

@@ -24,7 +24,7 @@ import requests
 
 from . import outages, queue
 from .announcing import announce_notices, announce_verdicts
-from .conf import settings
+from .conf import RECORD_MARGIN, settings
 from .exceptions import InvalidRequest, UndecryptableSecret
 from .health import Notice
 from .models import Delivery
@@ -38,8 +38,6 @@ T = TypeVar("T")
 
 logger = logging.getLogger("webhooks")
 
-# A row is sent only if its lease still covers its whole timeout and this many seconds for recording it.
-RECORD_MARGIN = 5
 # How long results are waited for, and gathered, before the next claim; seconds.
 PATIENCE = 0.05
 GATHER = 0.02

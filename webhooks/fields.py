@@ -17,7 +17,7 @@ from django.db.models.lookups import Exact, IsNull
 from django.db.models.query_utils import DeferredAttribute
 from django.views.decorators.debug import sensitive_variables
 
-from .conf import settings, workspace_model_name
+from .conf import settings, workspace_model, workspace_model_name
 from .exceptions import UndecryptableSecret
 
 TOKEN_PREFIX = "fernet:"  # noqa: S105  marks a stored value as encrypted; no plain value may begin so
@@ -154,6 +154,11 @@ class WorkspaceForeignKey(models.ForeignKey):
         kwargs.setdefault("on_delete", models.CASCADE)
         kwargs.setdefault("related_name", "+")
         super().__init__(**kwargs)
+
+    def formfield(self, **kwargs: Any) -> Any:
+        """Raise ImproperlyConfigured for a wrong name: the admin makes its forms before this app is ready."""
+        workspace_model()
+        return super().formfield(**kwargs)
 
     def deconstruct(self) -> tuple[str, str, Sequence[Any], dict[str, Any]]:
         name, path, args, kwargs = super().deconstruct()

@@ -8,11 +8,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import cast
 
-from . import durations
+# The columns of a webhook that this module is about.
+FIELDS = ("timeout", "connect_timeout", "retry_schedule", "rate_limit", "max_in_flight", "ordered")
 
 MAX_DELAYS = 20
 SHORTEST_DELAY, LONGEST_DELAY = 1, 24 * 3600
 SLOWEST_RATE, FASTEST_RATE = 0.01, 1000
+# How long a former secret may sign beside the new one; seconds.
+LONGEST_OVERLAP = 30 * 24 * 3600
 
 NUMBER = (int, float)
 
@@ -27,11 +30,10 @@ def timeout_error(seconds: object, longest: float) -> str | None:
 def retry_schedule_error(delays: object) -> str | None:
     """`delays` are the seconds before the second, third, … attempt."""
     if not isinstance(delays, list) or not 1 <= len(delays) <= MAX_DELAYS:
-        return f"Give 1 to {MAX_DELAYS} delays."
+        return f"Give a list of 1 to {MAX_DELAYS} delays in seconds."
     if all(_is_delay(delay) for delay in delays):
         return None
-    shortest, longest = durations.text([SHORTEST_DELAY]), durations.text([LONGEST_DELAY])
-    return f"Each delay is between {shortest} and {longest}."
+    return f"Each delay is a number from {SHORTEST_DELAY} to {LONGEST_DELAY} seconds (1 day)."
 
 
 def rate_limit_error(rate: object) -> str | None:

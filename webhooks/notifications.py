@@ -10,7 +10,6 @@ import logging
 import time
 from datetime import datetime, timedelta, timezone
 from typing import Any
-from urllib.parse import urlsplit
 
 from django.core.mail import EmailMessage
 from django.db import models, transaction
@@ -22,6 +21,7 @@ from .conf import settings
 from .health import Notice
 from .models import Webhook, WebhookState
 from .models.database import alias
+from .origin import origin
 from .standing import disabled_on, last_error
 
 logger = logging.getLogger("webhooks")
@@ -113,7 +113,7 @@ def _context(state: WebhookState) -> dict[str, Any]:
     return {
         "name": _line(webhook.name),
         "workspace": _line(str(webhook.workspace)),
-        "receiver": _origin(webhook.callback_url),
+        "receiver": origin(webhook.callback_url),
         "link": _link(webhook),
         "failures": state.consecutive_failures,
         "since": _utc(state.failing_since),
@@ -135,15 +135,6 @@ def _link(webhook: Webhook) -> str:
     except NoReverseMatch:
         return ""
     return settings.BASE_URL.rstrip("/") + path
-
-
-def _origin(url: str) -> str:
-    """Return scheme, host and port: path, query and user often hold a key, and a mail travels far."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return ""
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}" if parts.netloc else ""
 
 
 def _line(text: str) -> str:

@@ -10,12 +10,12 @@ from cryptography.fernet import Fernet
 from django.utils.module_loading import import_string
 from django.views.decorators.debug import sensitive_variables
 
-from .actions import LONGEST_OVERLAP
 from .addresses import AddressPolicy
 from .authorities import read_authorities
 from .conf import settings
 from .egress import EgressProxy
 from .hosts import normalised_host
+from .limits import LONGEST_OVERLAP
 
 # Added to today as seconds it is still a date: infinity, as another way to write "never", is none.
 _LARGEST = 10**10

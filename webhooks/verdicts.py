@@ -1,4 +1,4 @@
-"""Judge: what a result means for its delivery. Pure: clock and randomness are passed in."""
+"""Judge: what a result means for its delivery. It reads the settings; clock and randomness are passed in."""
 
 from __future__ import annotations
 

@@ -5,18 +5,13 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from tests.factories import make_user, make_webhook, make_workspace
+from tests.factories import make_user, make_webhook
 from tests.test_admin import make_delivery, page
 from webhooks.models import WebhookState
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 VIEWPORTS = {"wide": {"width": 1280, "height": 900}, "narrow": {"width": 400, "height": 800}}
-
-
-@pytest.fixture
-def workspace():
-    return make_workspace()
 
 
 @pytest.fixture

@@ -12,6 +12,12 @@ from webhooks.models import Webhook
 pytestmark = pytest.mark.django_db(transaction=True)
 
 KEY = "correct-horse-battery"
+# From the last event to the end of the list, in pixels, in a project that has one noun only.
+GAP = """() => {
+    document.querySelectorAll(".webhooks-events fieldset:nth-of-type(n + 2)").forEach((rest) => rest.remove());
+    const bottom = (selector) => [...document.querySelectorAll(selector)].at(-1).getBoundingClientRect().bottom;
+    return bottom(".webhooks-events") - bottom(".webhooks-event");
+}"""
 
 
 @pytest.fixture
@@ -117,6 +123,37 @@ def test_a_rotation_from_the_page_and_back(open_page, webhook):
     assert Webhook.objects.get().rotating_until is None
 
 
+@pytest.mark.parametrize("width", [1280, 400])
+def test_a_short_list_of_events_leaves_no_gap(open_page, width):
+    page = open_page("add", viewport={"width": width, "height": 900})
+    assert page.evaluate(GAP) < 40
+
+
+def test_a_generated_secret_is_copied(open_page, webhook):
+    page = open_page("secret", webhook.pk)
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    save(page, "Rotate")
+    page.get_by_role("button", name="Copy").click()
+    expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    assert page.evaluate("navigator.clipboard.readText()") == Webhook.objects.get().secret
+
+
+def test_without_a_clipboard_it_is_selected(open_page, webhook):
+    page = open_page("secret", webhook.pk)
+    page.add_init_script("Object.defineProperty(navigator, 'clipboard', {value: undefined})")
+    save(page, "Rotate")
+    page.get_by_role("button", name="Copy").click()
+    assert page.evaluate("getSelection().toString()") == Webhook.objects.get().secret
+
+
+def test_what_does_not_follow_a_url_is_asked_for_where_it_stands(open_page, webhook):
+    page = open_page("change", webhook.pk)
+    page.get_by_label("Callback URL").fill("https://elsewhere.example/hook")
+    save(page)
+    expect(page.get_by_label("Headers")).to_be_visible()
+    expect(page.get_by_text("Enter this again for the new server, or remove it.")).to_have_count(2)
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 400])
 def test_nothing_is_cut_off(open_page, webhook, screenshots, scheme, width):
@@ -134,4 +171,11 @@ def test_nothing_is_cut_off(open_page, webhook, screenshots, scheme, width):
             assert edges["x"] >= 0
             assert edges["x"] + edges["width"] <= width
         page.screenshot(path=screenshots / f"{name}-{scheme}-{width}.png", full_page=True)
+        if name == "change":
+            page.get_by_label("Callback URL").fill("https://elsewhere.example/hook")
+            save(page)
+        elif name == "secret":
+            save(page, "Rotate")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, name
+        page.screenshot(path=screenshots / f"{name}-then-{scheme}-{width}.png", full_page=True)
         page.context.close()

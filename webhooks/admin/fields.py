@@ -100,14 +100,20 @@ class AuthorizationField(forms.Field):
         if kind == NONE:
             return ""
         if kind == BEARER:
-            if not value["token"].strip():
-                raise ValidationError(_("Enter the token."))
-            return f"Bearer {value['token'].strip()}"
+            return self._bearer(value["token"].strip())
         if kind == BASIC:
             return self._basic(value["username"], value["password"])
         if kind != KEEP:
             raise ValidationError(_("Choose one of the kinds of authorization."))
         return headers.MASK
+
+    @sensitive_variables()
+    def _bearer(self, token: str) -> str:
+        if not token:
+            raise ValidationError(_("Enter the token."))
+        if token.lower().startswith("bearer "):
+            raise ValidationError(_("Enter the token alone, without “Bearer”."))
+        return f"Bearer {token}"
 
     @sensitive_variables()
     def _basic(self, username: str, password: str) -> str:

@@ -9,14 +9,14 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.debug import sensitive_variables
 
-from .. import actions, durations
+from .. import actions, durations, limits
 from ..conf import settings
 from ..models import Webhook
+from ..models.credentials import MOVED
 from ..models.webhook import MAX_ATTEMPTS_LIMIT
 from .fields import AuthorizationField, DurationsField, EventsField, HeadersField
 from .widgets import SecretInput
 
-LIMITS = ("timeout", "connect_timeout", "retry_schedule", "rate_limit", "max_in_flight", "ordered")
 # Posted values that no error report may show.
 SENSITIVE = ("secret", "headers", "authorization_token", "authorization_username", "authorization_password")
 HOUR = 3600
@@ -100,7 +100,7 @@ class WebhookForm(forms.ModelForm):
             "max_attempts",
             "is_active",
             "secret",
-            *LIMITS,
+            *limits.FIELDS,
         )
         widgets = {
             "name": forms.TextInput(attrs={"class": "vTextField"}),
@@ -188,7 +188,15 @@ class WebhookForm(forms.ModelForm):
             self.credentials = self.instance.credentials_from(self.changes)
         except ValidationError as error:
             self.add_error(None, error)
+            if MOVED in error.message_dict.get("callback_url", ()):
+                self._ask_again()
         return cleaned
+
+    def _ask_again(self) -> None:
+        """Say it at the fields too: so their section, which is folded away, stands open."""
+        for name in self.instance.kept(self.changes):
+            if name in self.fields:
+                self.add_error(name, _("Enter this again for the new server, or remove it."))
 
     def _update_errors(self, errors: ValidationError) -> None:
         """What was taken under other settings stands in the way of no other change, as over the API."""

@@ -58,7 +58,9 @@ class SecretPages(admin.ModelAdmin):
         if given:
             messages.success(request, _("The secret was replaced."))
             return self._back(webhook)
-        return self._page(request, webhook, "secret_generated", _("New secret"), secret=secret)
+        return self._page(
+            request, webhook, "secret_generated", _("New secret"), secret=secret, media=form.media
+        )
 
     def _secret_form(self, request: HttpRequest, webhook: Webhook) -> SecretForm:
         if request.method == "POST":

@@ -15,10 +15,10 @@ from django.utils.decorators import method_decorator
 from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 
-from .. import access, actions
+from .. import access, actions, limits
 from ..models import Delivery, Webhook
 from .columns import WebhookColumns
-from .forms import LIMITS, SENSITIVE, WebhookForm
+from .forms import SENSITIVE, WebhookForm
 from .health import HealthPages
 from .scope import ScopedAdmin, sees_several, workspaces_granting
 from .secret import SecretPages, told
@@ -69,7 +69,7 @@ class WebhookAdmin(WebhookColumns, HealthPages, SecretPages, ScopedAdmin):
             workspace = ["workspace"] if len(self._addable(request)) > 1 else []
             return [
                 (None, {"fields": [*workspace, *fields, "secret", "events"]}),
-                self._more_settings("headers", "authorization", *LIMITS),
+                self._more_settings("headers", "authorization", *limits.FIELDS),
             ]
         workspace = ["workspace"] if sees_several(request) else []
         # Someone who may only look is shown what is chosen, not boxes that cannot be ticked.
@@ -78,10 +78,12 @@ class WebhookAdmin(WebhookColumns, HealthPages, SecretPages, ScopedAdmin):
         may_replace = self.has_secret_permission(request, obj)
         secret = "secret_links" if may_replace else "secret_state"
         shown = "" if may_change and may_replace else "_shown"
-        limits = LIMITS if may_change else [name.replace("schedule", "schedule_shown") for name in LIMITS]
+        bounds = [
+            name if may_change else name.replace("schedule", "schedule_shown") for name in limits.FIELDS
+        ]
         return [
             (None, {"fields": [*workspace, *fields, secret, events]}),
-            self._more_settings(f"headers{shown}", f"authorization{shown}", *limits),
+            self._more_settings(f"headers{shown}", f"authorization{shown}", *bounds),
         ]
 
     def _more_settings(self, *fields: str) -> Any:

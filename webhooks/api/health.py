@@ -15,6 +15,7 @@ from .. import actions
 from ..error_kinds import explain
 from ..models import Attempt, Webhook, WebhookState
 from ..standing import last_error, standing, state_of
+from . import VIA
 
 
 class HealthSerializer(serializers.ModelSerializer[WebhookState]):
@@ -75,5 +76,5 @@ class Resumable(GenericViewSet[Webhook]):
     def resume(self, request: Request, **_: Any) -> Response:
         """End the webhook's pause. One that is not paused is answered as it is."""
         webhook = self.get_object()
-        actions.resume(webhook, by=request.user, via="API")
+        actions.resume(webhook, by=request.user, via=VIA)
         return Response(self.get_serializer(webhook).data)

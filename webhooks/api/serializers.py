@@ -19,10 +19,10 @@ from ..headers import MAX_TOTAL_BYTES
 from ..models import Attempt, Delivery, Event, Webhook
 from ..models.database import alias
 from ..request import request_body
+from . import VIA
 from .errors import answered
 from .health import ExplainedAttempt, WebhookHealth
-
-VIA = "API"
+from .known_keys import KnownKeys
 
 # What people change as it is.
 _PLAIN = (*actions.CHANGEABLE, "is_active")
@@ -44,7 +44,16 @@ class HeadersField(serializers.DictField):
         return empty if is_silent else value
 
 
-class WebhookSerializer(WebhookHealth, serializers.ModelSerializer[Webhook]):
+@sensitive_variables()
+def _asks_for_secret(attrs: dict[str, Any]) -> bool:
+    """Take "generate_secret" out of `attrs` and return it. Raises ValidationError beside a secret."""
+    asks: bool = attrs.pop("generate_secret", False)
+    if asks and "secret" in attrs:
+        raise serializers.ValidationError({"secret": "Give a secret or ask for one, not both."})
+    return asks
+
+
+class WebhookSerializer(KnownKeys, WebhookHealth, serializers.ModelSerializer[Webhook]):
     """Create and change need `context["workspace"]`."""
 
     events = serializers.ListField(
@@ -103,17 +112,17 @@ class WebhookSerializer(WebhookHealth, serializers.ModelSerializer[Webhook]):
         for pattern in set(patterns) - present:
             try:
                 catalogue.check_pattern(pattern)
-            except UnknownEventType as error:
-                raise serializers.ValidationError(str(error)) from None
+            except UnknownEventType:
+                raise serializers.ValidationError(
+                    f"{pattern!r} matches no event type: event-types/ lists those there are."
+                ) from None
         return patterns
 
     @sensitive_variables()
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """Return the changes as `actions.change` takes them."""
         changes = {_MEANT.get(name, name): value for name, value in attrs.items()}
-        if changes.pop("generate_secret", False):
-            if "secret" in changes:
-                raise serializers.ValidationError({"secret": "Give a secret or ask for one, not both."})
+        if _asks_for_secret(changes):
             changes["secret"] = self._generated = signing.generate_secret()
         with answered():
             self._check(changes)
@@ -178,7 +187,7 @@ class WebhookSerializer(WebhookHealth, serializers.ModelSerializer[Webhook]):
         return shown
 
 
-class RotationSerializer(serializers.Serializer[Any]):
+class RotationSerializer(KnownKeys):
     """How a secret is to be rotated: without one, one is generated."""
 
     secret = serializers.CharField(required=False, trim_whitespace=False, max_length=200_000)
@@ -186,8 +195,7 @@ class RotationSerializer(serializers.Serializer[Any]):
     overlap = serializers.FloatField(required=False)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        if attrs.pop("generate_secret", False) and "secret" in attrs:
-            raise serializers.ValidationError({"secret": "Give a secret or ask for one, not both."})
+        _asks_for_secret(attrs)  # as without a secret it does anyway
         return attrs
 
 

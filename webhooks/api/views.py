@@ -25,7 +25,7 @@ from .. import access, actions, catalogue
 from ..conf import settings
 from ..exceptions import UnknownEventType
 from ..models import Delivery, Event, Webhook
-from . import serializers
+from . import VIA, serializers
 from .authentication import authentication_classes
 from .errors import answered
 from .filters import DeliveryFilter
@@ -115,7 +115,7 @@ class WebhookViewSet(Resumable, WorkspaceViewSet, ModelViewSet[Webhook]):
         serializer.save()
 
     def perform_destroy(self, instance: Webhook) -> None:
-        actions.delete(instance, by=self.request.user, via=serializers.VIA)
+        actions.delete(instance, by=self.request.user, via=VIA)
 
     @action(detail=True, methods=["post"], url_path="rotate-secret")
     def rotate_secret(self, request: Request, **_: Any) -> Response:
@@ -124,9 +124,7 @@ class WebhookViewSet(Resumable, WorkspaceViewSet, ModelViewSet[Webhook]):
         asked = serializers.RotationSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
         with answered():
-            secret = actions.rotate_secret(
-                webhook, by=request.user, via=serializers.VIA, **asked.validated_data
-            )
+            secret = actions.rotate_secret(webhook, by=request.user, via=VIA, **asked.validated_data)
         generated = {} if "secret" in asked.validated_data else {"secret": secret}
         return Response({**self.get_serializer(webhook).data, **generated})
 
@@ -135,7 +133,7 @@ class WebhookViewSet(Resumable, WorkspaceViewSet, ModelViewSet[Webhook]):
         """End the overlap now."""
         webhook = self.get_object()
         with answered():
-            if not actions.finish_rotation(webhook, by=request.user, via=serializers.VIA):
+            if not actions.finish_rotation(webhook, by=request.user, via=VIA):
                 raise ValidationError({"detail": "No rotation is under way."})
         return Response(self.get_serializer(webhook).data)
 
@@ -159,7 +157,7 @@ class DeliveryViewSet(WorkspaceViewSet, ListModelMixin, RetrieveModelMixin):
     def redeliver(self, request: Request, **_: Any) -> Response:
         """Send an ended delivery again."""
         delivery = self.get_object()
-        if not actions.redeliver([delivery], by=request.user, via=serializers.VIA):
+        if not actions.redeliver([delivery], by=request.user, via=VIA):
             sentence = "Only a delivery that has ended, of a webhook that is not deleted, can be redelivered."
             raise ValidationError({"detail": sentence})
         delivery.refresh_from_db()

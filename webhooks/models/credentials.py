@@ -124,11 +124,21 @@ class Credentials(models.Model):
             else:
                 if text is not None:
                     columns[column] = text
-        if self._leaves(changes) and self._keeps_any(changes):
+        if self._leaves(changes) and self.kept(changes):
             errors["callback_url"] = MOVED
         if errors:
             raise ValidationError(errors)
         return columns
+
+    def kept(self, changes: Mapping[str, Any]) -> list[str]:
+        """Return which of "headers" and "authorization" would keep something that is stored."""
+        found = []
+        headers = changes.get("headers", UNREADABLE)
+        if self._is_set("custom_headers") and any(map(rules.is_mask, headers.values())):
+            found.append("headers")
+        if self._is_set("authorization") and rules.is_mask(changes.get("authorization", rules.MASK)):
+            found.append("authorization")
+        return found
 
     def clean_fields(self, exclude: Any = None) -> None:
         """Leave a stored, unchanged value alone: it may not even be readable."""
@@ -221,9 +231,3 @@ class Credentials(models.Model):
         now: str = self.callback_url  # type: ignore[attr-defined]  # of Webhook
         then = changes.get("callback_url", now)
         return self.pk is not None and then != now and not is_same(then, now)
-
-    def _keeps_any(self, changes: Mapping[str, Any]) -> bool:
-        headers = changes.get("headers", UNREADABLE)
-        keeps_headers = self._is_set("custom_headers") and any(map(rules.is_mask, headers.values()))
-        authorization = changes.get("authorization", rules.MASK)
-        return keeps_headers or (self._is_set("authorization") and rules.is_mask(authorization))

@@ -12,7 +12,7 @@ from .clock import clock_sql, database_now, is_due, next_due_at
 from .lag import lag
 from .parking import resume_after_commit, unpark, unpark_after_commit
 from .recording import Recorded, hand_back, record
-from .states import Told, activated, remind, resumed
+from .states import Told, activated, locked_states, remind, resumed
 from .verdict import Verdict
 from .waking import (
     CHANNEL,
@@ -43,6 +43,7 @@ __all__ = [
     "is_due",
     "lag",
     "linger",
+    "locked_states",
     "next_due_at",
     "notify_after_commit",
     "record",

@@ -11,3 +11,18 @@ document.addEventListener("click", (event) => {
     input.focus();
     input.select();
 });
+
+// Copies a shown secret. Without a secure context there is no clipboard to write to: it is selected instead.
+document.addEventListener("click", async (event) => {
+    const button = event.target.closest("[data-webhooks-copy]");
+    if (!button) {
+        return;
+    }
+    const shown = document.getElementById(button.dataset.webhooksCopy);
+    try {
+        await navigator.clipboard.writeText(shown.textContent);
+        button.textContent = button.dataset.webhooksCopied;
+    } catch {
+        getSelection().selectAllChildren(shown);
+    }
+});
