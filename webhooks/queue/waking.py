@@ -95,7 +95,8 @@ def _asked_and_notified(db: BaseDatabaseWrapper) -> bool:
     sql = f"""
         WITH asked AS (
             UPDATE {db.ops.quote_name(Waker._meta.db_table)} SET asked_at = statement_timestamp()
-            WHERE id = %s AND (asked_at IS NULL OR asked_at < statement_timestamp() - %s * interval '1 second') RETURNING id
+            WHERE id = %s AND (asked_at IS NULL OR asked_at < statement_timestamp() - %s * interval '1 second')
+            RETURNING id
         )
         SELECT pg_notify(%s, '') FROM asked
     """  # noqa: S608  the name is ours; every value is a parameter
