@@ -265,6 +265,15 @@ def test_a_webhook_deactivated_in_mid_retry_hears_nothing_more(workspace, webhoo
     assert only().due_at is None
 
 
+def test_each_drain_sends_by_the_row_as_it_is_then(workspace, webhook, receiver):
+    for method in ("PUT", "PATCH"):
+        # Past the model: what a worker remembers of a row must not depend on who changed it.
+        Webhook.objects.update(method=method)
+        emit_one(workspace)
+        drain(linger=0)
+    assert [request.method for request in receiver.requests] == ["PUT", "PATCH"]
+
+
 def test_a_drain_lingers_for_a_retry_that_falls_due_soon(workspace, webhook, receiver):
     receiver.answer = lambda request: (200 if request.headers["X-Webhook-Attempt"] == "2" else 500, {}, b"")
     emit_one(workspace)

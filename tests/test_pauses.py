@@ -1,6 +1,7 @@
 """What the queue does with the deliveries of a webhook that fails, and how it gets over it."""
 
 import threading
+from collections import Counter
 from datetime import timedelta
 
 import pytest
@@ -208,6 +209,23 @@ def test_a_new_callback_url_is_tried_at_once(workspace, webhook):
     claim(100, alone=True)
     actions.change(webhook, {"callback_url": "http://127.0.0.1:8/"}, by=None)
     assert len(claim(100, alone=True).deliveries) == 1
+
+
+def test_a_rate_limit_is_held_at_the_claim_and_hides_nobody(workspace, webhook):
+    Webhook.objects.update(rate_limit=4)
+    make_webhook(workspace, name="other")
+    owe(workspace, 6)
+    now = queue.database_now()
+
+    def taken(seconds):
+        claimed = claim(100, alone=False, now=now + timedelta(seconds=seconds))
+        return Counter(delivery.webhook.name for delivery in claimed.deliveries)
+
+    # A quarter of a second's worth may be made up for.
+    assert taken(0) == {"CRM": 2, "other": 6}
+    assert taken(0.1) == {}
+    assert taken(0.5) == {"CRM": 2}
+    assert WebhookState.objects.get().sendable_at > now + timedelta(seconds=0.5)
 
 
 def test_the_sweep_warns_of_a_webhook_that_is_paused_for_hours(workspace, webhook, settings):
