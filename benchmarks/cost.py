@@ -1,0 +1,111 @@
+"""What a delivery costs one worker on PostgreSQL: processor time by process, SQL statements, memory; and an emit.
+
+python -m benchmarks.cost [--deliveries 20000]
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import resource
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks.throughput import emit_deliveries, nginx, postgresql, prepare
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--deliveries", type=int, default=20_000)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="webhooks-benchmark-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        with postgresql(folder), nginx(folder) as url:
+            prepare(url)
+            emit_deliveries(2000)
+            measure_drain(2000)
+            emit_deliveries(options.deliveries)
+            print(measure_drain(options.deliveries))
+            for webhooks in (10, 1000, 10_000):
+                print(measure_emit(webhooks))
+
+
+def measure_drain(count: int) -> str:
+    """Drain in this process, so that its statements can be counted."""
+    from django.db import connection
+
+    from webhooks.engine import drain
+    from webhooks.models import Delivery
+
+    statements = 0
+
+    def counting(execute, *arguments):
+        nonlocal statements
+        statements += 1
+        return execute(*arguments)
+
+    server = backend()
+    before, started = (time.process_time(), processor_seconds(server)), time.perf_counter()
+    with connection.execute_wrapper(counting):
+        drain(budget=math.inf, linger=0)
+    elapsed = time.perf_counter() - started
+    python, database = time.process_time() - before[0], processor_seconds(server) - before[1]
+    assert Delivery.objects.filter(status="succeeded").count() == count
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return (
+        f"{count / elapsed:,.0f} deliveries/s; a delivery costs {1e6 * python / count:.0f} µs in the worker, "
+        f"{1e6 * database / count:.0f} µs in PostgreSQL, {statements / count:.4f} statements; "
+        f"the worker's peak is {memory:.0f} MB"
+    )
+
+
+def measure_emit(webhooks: int) -> str:
+    from django.db import connection, transaction
+
+    from webhooks.events import emit
+    from webhooks.models import Subscription, Webhook
+    from workspace.models import Workspace
+
+    workspace = Workspace.objects.create(name=f"{webhooks} webhooks", slug=f"of-{webhooks}")
+    rows = [
+        Webhook(workspace=workspace, name=str(number), callback_url="http://127.0.0.1:9/")
+        for number in range(webhooks)
+    ]
+    Subscription.objects.bulk_create(
+        [Subscription(webhook=webhook, pattern="*") for webhook in Webhook.objects.bulk_create(rows)]
+    )
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE")
+    times = []
+    for _ in range(10 if webhooks > 1000 else 60):
+        with transaction.atomic():
+            started = time.perf_counter()
+            emit("activity.published", workspace=workspace, data={"text": "x" * 700})
+            times.append(1000 * (time.perf_counter() - started))
+    return (
+        f"emit to {webhooks:,} webhooks: median {statistics.median(times):.1f} ms, most {max(times):.1f} ms"
+    )
+
+
+def backend() -> int:
+    """Return the pid of the server's process that serves this connection."""
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        return cursor.fetchone()[0]
+
+
+def processor_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+if __name__ == "__main__":
+    main()
