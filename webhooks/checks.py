@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Any
 
 from django.conf import settings as django_settings
@@ -12,7 +13,6 @@ from django.core.exceptions import FieldDoesNotExist, ImproperlyConfigured
 from django.db import connections, router
 from django.views.debug import get_default_exception_reporter_filter
 from django.views.decorators.debug import sensitive_variables
-from django_q.brokers import get_broker
 from django_q.conf import Conf
 from django_q.models import Schedule
 
@@ -96,12 +96,27 @@ def check_broker(**_: Any) -> Messages:
         message = "Q_CLUSTER is not set, so nothing would wake the sender."
     else:
         try:
-            get_broker()
+            # Its module alone: the broker itself would open a connection, at each command.
+            import_module(_broker_module())
             return []
-        except (ImportError, AttributeError, ValueError) as error:
+        except (ImportError, ValueError) as error:
             message = f"The broker that Q_CLUSTER names cannot be used: {error}."
     hint = 'Set Q_CLUSTER = {"name": "webhooks", "orm": "default", …}, as the README shows, or install its client.'
     return [checks.Error(message, hint=hint, id="webhooks.E008")]
+
+
+def _broker_module() -> str:
+    """Return the module of the broker that django-q2 will take, in its own order of precedence."""
+    if Conf.BROKER_CLASS:
+        return str(Conf.BROKER_CLASS).rpartition(".")[0]
+    chosen = (
+        (Conf.IRON_MQ, "ironmq"),
+        (isinstance(Conf.SQS, dict), "aws_sqs"),
+        (Conf.ORM, "orm"),
+        (Conf.MONGO, "mongo"),
+        (True, "redis_broker"),
+    )
+    return "django_q.brokers." + next(name for wanted, name in chosen if wanted)
 
 
 def check_cluster(**_: Any) -> Messages:
