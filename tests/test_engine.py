@@ -265,6 +265,17 @@ def test_a_webhook_deactivated_in_mid_retry_hears_nothing_more(workspace, webhoo
     assert only().due_at is None
 
 
+def test_at_its_budgets_end_a_drain_asks_for_the_next_before_its_slow_requests_end(
+    workspace, webhook, receiver, monkeypatch
+):
+    asked = threading.Event()
+    monkeypatch.setattr(queue, "wake", asked.set)
+    receiver.answer = lambda request: (200 if asked.wait(10) else 500, {}, b"")
+    emit_one(workspace)
+    drain(budget=0.3, linger=0)
+    assert Attempt.objects.get().status_code == 200
+
+
 def test_each_drain_sends_by_the_row_as_it_is_then(workspace, webhook, receiver):
     for method in ("PUT", "PATCH"):
         # Past the model: what a worker remembers of a row must not depend on who changed it.
