@@ -9,7 +9,7 @@ from tests.factories import make_webhook, make_workspace
 from tests.processes import environment, running, wait_for
 from webhooks import queue
 from webhooks.events import emit
-from webhooks.models import Delivery, WebhookState
+from webhooks.models import Delivery, Waker, WebhookState
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -63,6 +63,13 @@ def test_sigterm_ends_it_and_nothing_stays_claimed(owed, receiver, delivering):
     delivering.send_signal(signal.SIGTERM)
     assert delivering.wait(20) in (0, -signal.SIGTERM)
     assert not Delivery.objects.filter(claim__isnull=False).exists()
+
+
+@pytest.mark.skipif("__import__('django').db.connection.vendor != 'postgresql'", reason="SQLite is polled")
+def test_who_has_heard_wants_to_be_told_again(owed, receiver, delivering):
+    emit("order.created", workspace=owed.workspace, data={})
+    arrive(receiver, 1)
+    wait_for(lambda: Waker.objects.get().asked_at is None, 10)
 
 
 @pytest.mark.skipif("__import__('django').db.connection.vendor != 'postgresql'", reason="SQLite is polled")
