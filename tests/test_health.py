@@ -99,6 +99,12 @@ def test_a_webhook_that_fails_for_all_of_the_time_is_disabled():
     assert fail(almost, NOW + timedelta(seconds=1)).notice is Notice.DISABLED
 
 
+def test_a_failure_months_after_another_disables_nothing():
+    quiet = failing(60 * DAY.total_seconds(), 1)
+    assert fail(quiet).notice is Notice.NEARLY
+    assert fail(failing(60 * DAY.total_seconds(), 4)).notice is Notice.DISABLED
+
+
 def test_a_410_disables_at_once_and_the_recovery_will_be_told():
     change = after_gone(Health(), NOW)
     assert change == Change(Health(consecutive_failures=1, failing_since=NOW, told=1), Notice.DISABLED)

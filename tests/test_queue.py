@@ -56,6 +56,17 @@ def test_a_busy_webhooks_backlog_hides_nobody(workspace, monkeypatch):
     assert [delivery.webhook for delivery in claim(100, alone=False).deliveries] == [quiet]
 
 
+def test_a_record_whose_commit_went_unheard_is_harmless_to_repeat(workspace):
+    make_webhook(workspace)
+    owe(workspace, 1)
+    claimed = claim(1, alone=True)
+    verdicts = [verdict(claimed, claimed.deliveries[0])]
+    assert record(verdicts, claimed.now).fenced
+    assert not record(verdicts, claimed.now).fenced
+    assert list(Attempt.objects.order_by("pk").values_list("late", flat=True)) == [False, True]
+    assert Delivery.objects.get().attempt_count == 1
+
+
 @pytest.mark.parametrize("in_turn", [True, False])
 def test_six_claimers_take_each_row_once(workspace, monkeypatch, in_turn):
     if not in_turn:  # a claimer that hangs is overtaken: then a row's own lock must do

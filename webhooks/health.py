@@ -6,7 +6,8 @@
        ▲                                                                                    │
        └────────────────────────── enough successes ◀── drip: a few at a time ◀─────────────┘
 
-A failure that lasts for DISABLE_AFTER, or a 410, disables the webhook; only a person activates it again.
+Failing for DISABLE_AFTER, or a 410, disables the webhook; only a person activates it again. Two failures months apart,
+with no traffic between them, are no such time: it takes as many in a row as a pause does.
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ def after_failure(health: Health, now: datetime, disable_after: timedelta) -> Ch
     )
     if failing.drip is not None:
         failing = replace(failing, drip=1)
-    if now - since >= disable_after:
+    if now - since >= disable_after and failing.consecutive_failures >= FAILURES_BEFORE_PAUSE:
         return Change(replace(failing, told=max(failing.told, TOLD_FAILING)), Notice.DISABLED)
     if _must_pause(failing, now):
         failing = _paused(failing, now)

@@ -39,6 +39,8 @@ def write(verdicts: Sequence[Verdict], now: datetime) -> Written:
     owners = _fenced(verdicts)
     for verdict in verdicts:
         verdict.attempt.late = verdict.attempt.delivery_id not in owners
+        # A commit whose answer was lost is tried again: the key is the next row's to get.
+        verdict.attempt.pk = None
     Attempt.objects.using(alias()).bulk_create([verdict.attempt for verdict in verdicts])
     _update([verdict for verdict in verdicts if not verdict.attempt.late], now)
     concerned = set(owners.values())
