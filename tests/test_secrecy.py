@@ -14,7 +14,7 @@ from rest_framework.test import APIClient
 
 from tests.factories import make_user, make_webhook, make_workspace
 from tests.sockets import bounds, request
-from webhooks import actions, tasks
+from webhooks import actions, signing, tasks
 from webhooks.engine import drain
 from webhooks.events import emit
 from webhooks.models import Webhook
@@ -128,6 +128,18 @@ def building(webhook, event):
     build_request(webhook, event, 1, event.occurred_at, delivery_id=1)
 
 
+def signing_directly(webhook, event):
+    signing.x_signature(TYPED, b"")
+
+
+def signing_by_the_standard(webhook, event):
+    signing.standard_signature(TYPED, "id", 1, b"")
+
+
+def verifying(webhook, event):
+    signing.verify_x_signature(TYPED, b"", "")
+
+
 def draining(webhook, event):
     drain(linger=0)
 
@@ -161,6 +173,9 @@ class Unwilling:
         (building, "webhooks.signing.base64.b64encode"),
         (building, "webhooks.request.rules.error"),
         (building, "webhooks.headers.authorization_error"),
+        (signing_directly, "webhooks.signing.hmac.new"),
+        (signing_by_the_standard, "webhooks.signing.hmac.new"),
+        (verifying, "webhooks.signing.hmac.compare_digest"),
         (draining, "webhooks.signing.hmac.new"),
         (draining, "webhooks.attempts._text"),
         (sending, None),
