@@ -13,13 +13,11 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Mapping
 from pathlib import Path
 
+from benchmarks.receiving import receiving
 from benchmarks.throughput import ROOT, postgresql, wait_until
 
 
@@ -33,7 +31,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="webhooks-benchmark-") as name:
         folder = Path(name)
         folder.chmod(0o755)
-        with postgresql(folder), listening() as (url, arrived):
+        arrived: dict[str, float] = {}
+
+        def answer(headers: Mapping[str, str]) -> int:
+            arrived.setdefault(headers["webhook-id"], time.perf_counter())
+            return 200
+
+        with postgresql(folder), receiving(answer) as url:
             workspace = prepare(url)
             for title, command, wake in (
                 ("deliver", ["webhooks", "deliver"], "notify"),
@@ -41,33 +45,6 @@ def main() -> None:
             ):
                 figures = measure(workspace, arrived, command, wake, options.events, options.pause)
                 report(title, figures)
-
-
-@contextmanager
-def listening() -> Iterator[tuple[str, dict[str, float]]]:
-    arrived: dict[str, float] = {}
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        disable_nagle_algorithm = True
-
-        def do_POST(self) -> None:
-            now = time.perf_counter()
-            arrived.setdefault(self.headers["webhook-id"], now)
-            self.rfile.read(int(self.headers["Content-Length"]))
-            self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/", arrived
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 def prepare(url: str):

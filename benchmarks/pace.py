@@ -13,12 +13,11 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Mapping
 from pathlib import Path
 
-from benchmarks.throughput import postgresql, sqlite, workers
+from benchmarks.receiving import receiving
+from benchmarks.throughput import postgresql, sqlite, wait_until, workers
 
 
 def main() -> None:
@@ -34,7 +33,8 @@ def main() -> None:
         folder = Path(name)
         folder.chmod(0o755)
         database = postgresql if options.database == "postgresql" else sqlite
-        with database(folder), listening() as log:
+        log = Log()
+        with database(folder), receiving(log.answer) as log.url:
             kept = measure_rate(log, options.rate, options.seconds)
             kept &= measure_order(log, options.ordered)
     sys.exit(0 if kept else 1)
@@ -52,39 +52,14 @@ class Log:
         self.refuse_every = refuse_every
         self.lines: list[tuple[float, int, int]] = []
 
-    def note(self, delivery: int) -> int:
+    def answer(self, headers: Mapping[str, str]) -> int:
+        """Note a request, and return the status of its answer."""
+        delivery = int(headers["X-Webhook-Delivery"])
         with self.lock:
             refused = self.refuse_every and len(self.lines) % self.refuse_every == self.refuse_every - 1
             status = 500 if refused else 200
             self.lines.append((time.monotonic(), delivery, status))
         return status
-
-
-@contextmanager
-def listening() -> Iterator[Log]:
-    log = Log()
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        disable_nagle_algorithm = True
-
-        def do_POST(self) -> None:
-            self.rfile.read(int(self.headers["Content-Length"]))
-            status = log.note(int(self.headers["X-Webhook-Delivery"]))
-            self.wfile.write(f"HTTP/1.1 {status} Answer\r\nContent-Length: 0\r\n\r\n".encode())
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    log.url = f"http://127.0.0.1:{server.server_port}/"
-    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-    try:
-        yield log
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 def measure_rate(log: Log, rate: float, seconds: float) -> bool:
@@ -141,14 +116,6 @@ def owe(url: str, count: int, **fields: object) -> None:
         emit_many(NewEvent("activity.published", workspace, {"number": number}) for number in range(count))
     with connection.cursor() as cursor:
         cursor.execute("DELETE FROM django_q_ormq")
-
-
-def wait_until(condition, seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            sys.exit(f"Not done within {seconds:g} s.")
-        time.sleep(0.1)
 
 
 if __name__ == "__main__":

@@ -75,13 +75,29 @@ def _found(now: datetime, *, suspects: bool, sendable_only: bool = False) -> lis
 
 
 def _sql(db: BaseDatabaseWrapper, lost_claims: str, aside: str) -> str:
+    return f"""
+        WITH {_due(db, lost_claims)}, sorted AS (
+            SELECT due.*, waits OR is_deleted OR lost_claims >= {WORKER_LOST_AFTER} AS aside FROM due
+        ), head AS (
+            SELECT * FROM sorted WHERE {aside} OR (free > 0 AND sendable AND NOT aside)
+            ORDER BY due_at, id LIMIT {HEAD}
+        ), ranked AS (
+            SELECT head.*, ROW_NUMBER() OVER (PARTITION BY webhook_id, aside ORDER BY due_at, id) AS place
+            FROM head
+        )
+        SELECT id, webhook_id, waits, is_deleted, lost_claims, rate_limit, ordered, revision FROM ranked
+        WHERE aside OR place <= free ORDER BY due_at, id
+    """  # noqa: S608  names and constants are ours; every value is a parameter
+
+
+def _due(db: BaseDatabaseWrapper, lost_claims: str) -> str:
+    """Return the due rows, each with what its webhook leaves free and whether it must wait."""
     models = (Delivery, Webhook, WebhookState)
     delivery, webhook, state = (db.ops.quote_name(model._meta.db_table) for model in models)
     postgresql = db.vendor == "postgresql"
     least = "LEAST" if postgresql else "MIN"
     revision = "webhook.xmin::text::bigint" if postgresql else "0"
-    return f"""
-        WITH in_flight AS (
+    return f"""in_flight AS (
             SELECT webhook_id, COUNT(*) AS number FROM {delivery}
             WHERE status = 'pending' AND claim IS NOT NULL AND due_at > %(now)s GROUP BY webhook_id
         ), due AS (
@@ -109,15 +125,4 @@ def _sql(db: BaseDatabaseWrapper, lost_claims: str, aside: str) -> str:
             LEFT JOIN in_flight ON in_flight.webhook_id = delivery.webhook_id
             WHERE delivery.status = 'pending' AND delivery.due_at <= %(now)s
               AND delivery.lost_claims {lost_claims} {SUSPECT_AFTER}
-        ), sorted AS (
-            SELECT due.*, waits OR is_deleted OR lost_claims >= {WORKER_LOST_AFTER} AS aside FROM due
-        ), head AS (
-            SELECT * FROM sorted WHERE {aside} OR (free > 0 AND sendable AND NOT aside)
-            ORDER BY due_at, id LIMIT {HEAD}
-        ), ranked AS (
-            SELECT head.*, ROW_NUMBER() OVER (PARTITION BY webhook_id, aside ORDER BY due_at, id) AS place
-            FROM head
-        )
-        SELECT id, webhook_id, waits, is_deleted, lost_claims, rate_limit, ordered, revision FROM ranked
-        WHERE aside OR place <= free ORDER BY due_at, id
-    """  # noqa: S608  names and constants are ours; every value is a parameter
+        )"""  # noqa: S608  as above

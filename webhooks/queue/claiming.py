@@ -103,7 +103,7 @@ def _set_aside(rows: Collection[Candidate], now: datetime) -> int:
             waiting.append(row.id)
     for (status, because), group in ended.items():
         _end([row.id for row in group], status, because, now)
-        _release_next([row.webhook_id for row in group if row.ordered], now)
+        release([row.webhook_id for row in group if row.ordered], now)
     parked = park(waiting, now) if waiting else 0
     return parked + sum(map(len, ended.values()))
 
@@ -119,11 +119,6 @@ def _end(ids: Collection[int], status: str, because: str, now: datetime) -> None
     )
 
 
-def _release_next(webhook_ids: Collection[int], now: datetime) -> None:
-    if webhook_ids:
-        release(webhook_ids, now)
-
-
 def _loaded(taken: Sequence[Delivery], rows: Iterable[Candidate], now: datetime) -> list[Delivery]:
     """Give each delivery its event and its webhook; end those whose event is gone, and leave them out.
 
@@ -136,7 +131,7 @@ def _loaded(taken: Sequence[Delivery], rows: Iterable[Candidate], now: datetime)
     missing = [delivery for delivery in taken if delivery.event_id not in events]
     if missing:
         _end([delivery.pk for delivery in missing], "failed", "permanent", now)
-        _release_next([one.webhook_id for one in missing if owners[one.webhook_id].ordered], now)
+        release([one.webhook_id for one in missing if owners[one.webhook_id].ordered], now)
     complete = [delivery for delivery in taken if delivery.event_id in events]
     for delivery in complete:
         delivery.webhook = owners[delivery.webhook_id]

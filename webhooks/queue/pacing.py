@@ -8,8 +8,7 @@ from datetime import datetime
 
 from .. import limits, rate
 from .candidates import Candidate
-from .rows import states
-from .states import locked_states
+from .states import locked_states, write_states
 
 
 def within_rates(sendable: list[Candidate], now: datetime) -> list[Candidate]:
@@ -28,9 +27,7 @@ def within_rates(sendable: list[Candidate], now: datetime) -> list[Candidate]:
     for pace in paces:
         pk = pace.webhook_id
         pace.sendable_at = rate.spent(pace.sendable_at, rates[pk], now, sent[pk])
-    states().bulk_create(
-        paces, update_conflicts=True, unique_fields=["webhook"], update_fields=["sendable_at"]
-    )
+    write_states(paces, ["sendable_at"])
     return taken
 
 

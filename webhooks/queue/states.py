@@ -72,7 +72,7 @@ def note(
         notice = _folded(state, by_webhook[state.webhook_id], now)
         if notice is not None:
             told.append(Told(state.webhook_id, notice))
-    _write(locked)
+    write_states(locked, _WRITTEN)
     _switch_off([one.webhook_id for one in told if one.notice is Notice.DISABLED], now)
     return told, {state.webhook_id: state for state in locked}
 
@@ -92,7 +92,7 @@ def remind(now: datetime | None = None) -> int:
             if change.notice is not None:
                 _apply(state, change, now)
                 changed.append(state)
-        _write(changed)
+        write_states(changed, _WRITTEN)
         if states().filter(notice_due_at__lte=now).exists():
             notify_after_commit()
     return len(changed)
@@ -103,7 +103,7 @@ def activated(webhook_id: int, now: datetime) -> None:
     for state in locked_states([webhook_id]):
         _apply(state, health.after_activation(_health_of(state), now), now)
         state.disabled_at, state.disabled_because = None, ""
-        _write([state])
+        write_states([state], _WRITTEN)
 
 
 def resumed(webhook_id: int, now: datetime) -> bool:
@@ -124,6 +124,12 @@ def locked_states(ids: Collection[int]) -> list[WebhookState]:
     if missing:
         states().bulk_create([WebhookState(webhook_id=pk) for pk in missing], ignore_conflicts=True)
     return list(_ordered_and_locked(states().filter(webhook__in=ids)))
+
+
+def write_states(locked: Sequence[WebhookState], fields: Sequence[str]) -> None:
+    """Write these fields of locked rows in one statement: they exist, so each is a conflict and an update."""
+    if locked:
+        states().bulk_create(locked, update_conflicts=True, unique_fields=["webhook"], update_fields=fields)
 
 
 def _ordered_and_locked(rows: QuerySet[WebhookState]) -> QuerySet[WebhookState]:
@@ -193,14 +199,6 @@ def _apply(state: WebhookState, change: Change, now: datetime) -> None:
         setattr(state, name, value)
     if change.notice is not None and state.webhook.deleted_at is None:
         state.notice, state.notice_due_at = change.notice.value, now
-
-
-def _write(changed: Sequence[WebhookState]) -> None:
-    """Write the locked rows in one statement: they exist, so each of them is a conflict and an update."""
-    if changed:
-        states().bulk_create(
-            changed, update_conflicts=True, unique_fields=["webhook"], update_fields=_WRITTEN
-        )
 
 
 def _switch_off(ids: Collection[int], now: datetime) -> None:
