@@ -71,15 +71,15 @@ def _unpark_and_wake(webhook_ids: Collection[int]) -> None:
 
 def _resume(webhook_id: int) -> None:
     if not unpark([webhook_id]):
-        probe(webhook_id)
+        _probe(webhook_id)
     wake()
 
 
-def probe(webhook_id: int, now: datetime | None = None) -> bool:
-    """Make the earliest delivery of a webhook due that nobody is sending; return whether there is one."""
+def _probe(webhook_id: int) -> None:
+    """Make the earliest delivery of a webhook due that nobody is sending, if there is one."""
     mine = pending().filter(webhook=webhook_id, claim__isnull=True)
     first = list(mine.order_by("pk").values_list("pk", flat=True)[:1])
-    return bool(mine.filter(pk__in=first).update(due_at=Now() if now is None else now))
+    mine.filter(pk__in=first).update(due_at=Now())
 
 
 def release(webhook_ids: Collection[int], now: datetime) -> None:
