@@ -40,7 +40,11 @@ def _taken(ids: Sequence[int], token: uuid.UUID, now: datetime, until: datetime)
 def _taken_in_one(
     db: BaseDatabaseWrapper, ids: Sequence[int], token: uuid.UUID, now: datetime, until: datetime
 ) -> list[Delivery]:
-    """The same in one statement: it spares a third of the claim."""
+    """The same in one statement: it spares a third of the claim.
+
+    The conditions are written so that no partial index seems to answer them: statistics of a time at which nothing
+    was due make a walk over all that is due look cheaper than finding these rows by their keys.
+    """
     table, webhook = (db.ops.quote_name(model._meta.db_table) for model in (Delivery, Webhook))
     fields = Delivery._meta.concrete_fields
     columns = ", ".join(f"delivery.{db.ops.quote_name(str(field.column))}" for field in fields)
@@ -48,8 +52,9 @@ def _taken_in_one(
         WITH due AS (
             SELECT delivery.id FROM {table} AS delivery
             JOIN {webhook} AS webhook ON webhook.id = delivery.webhook_id
-            WHERE delivery.id = ANY(%s) AND delivery.status = 'pending' AND delivery.due_at <= %s
-              AND webhook.is_active AND webhook.deleted_at IS NULL
+            WHERE delivery.id = ANY(%s) AND delivery.status || '' = 'pending'
+              AND COALESCE(delivery.due_at, 'infinity') <= %s AND webhook.is_active
+              AND webhook.deleted_at IS NULL
             ORDER BY delivery.id FOR UPDATE OF delivery SKIP LOCKED
         )
         UPDATE {table} AS delivery SET claim = %s, due_at = %s, lost_claims = lost_claims + 1

@@ -153,7 +153,7 @@ def _sql(db: BaseDatabaseWrapper) -> str:
         ), fenced AS MATERIALIZED (
             SELECT delivery.id FROM {delivery} AS delivery
             JOIN verdict ON verdict.delivery_id = delivery.id
-            WHERE delivery.status = 'pending' AND delivery.claim = verdict.claim
+            WHERE delivery.status || '' = 'pending' AND delivery.claim IS NOT DISTINCT FROM verdict.claim
             ORDER BY delivery.id FOR UPDATE OF delivery
         ), updated AS (
             UPDATE {delivery} AS delivery SET
