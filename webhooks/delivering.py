@@ -76,11 +76,11 @@ class _Delivery(engine.Drain):
         """Return how long nothing can fall due that nobody would tell of."""
         if connection().vendor != "postgresql":
             return _POLL
-        due_at = queue.next_due_at()
-        if due_at is None:
+        wait = queue.next_due().wait
+        if wait is None:
             return _LONGEST_WAIT
         # What is due and was not claimed waits for a slot or for its rate.
-        return min(max((due_at - queue.database_now()).total_seconds(), _POLL), _LONGEST_WAIT)
+        return min(max(wait.total_seconds(), _POLL), _LONGEST_WAIT)
 
 
 @contextmanager

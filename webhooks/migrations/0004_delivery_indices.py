@@ -36,4 +36,13 @@ class Migration(migrations.Migration):
             ),
         ),
         RemoveIndexConcurrently(model_name="delivery", name="webhooks_delivery_pending"),
+        AddIndexConcurrently(
+            model_name="delivery",
+            index=models.Index(
+                condition=models.Q(("lost_claims__gte", 3)),
+                fields=["due_at"],
+                name="webhooks_delivery_suspects",
+            ),
+        ),
+        RemoveIndexConcurrently(model_name="delivery", name="webhooks_delivery_suspect"),
     ]

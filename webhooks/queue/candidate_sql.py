@@ -1,7 +1,7 @@
 """The two looks of a claim at what is due, as SQL for both databases. Every value is a parameter.
 
-Each returns (number, last, …candidate) in the order in which the candidates fell due: what was looked at, and where
-the look ended, stand in every row, and in one row beside NULLs if there is no candidate.
+Each returns (number, mark, …candidate) in the order in which the candidates fell due: how much was looked at, and
+something of where, stand in every row, and in one row beside NULLs if there is no candidate.
 
 PostgreSQL plans them by statistics that may be of a time at which nothing was pending, when every join and every
 partial index seems equally good. So little is left to choose: what is many is counted by sorting, not by a join, and
@@ -20,30 +20,34 @@ SUSPECT_AFTER = 3
 # And at this number it ends.
 WORKER_LOST_AFTER = 5
 
+# Says it so that no partial index seems to answer it.
+IS_STILL_PENDING = "status || '' = 'pending'"
+
 _CANDIDATE = "id, webhook_id, waits, is_deleted, lost_claims, rate_limit, ordered, revision"
 _STANDING = "webhook_id, free, is_held, is_deleted, sendable, rate_limit, ordered, revision"
 
 
 def head_sql(db: BaseDatabaseWrapper, *, suspects: bool) -> str:
-    """Return the look at the %(head)s earliest due rows. It ends at the time at which the last of them fell due."""
+    """Return the look at the %(head)s earliest due rows, from %(beginning)s on. `mark`: when the first fell due."""
+    is_pending = IS_STILL_PENDING if suspects else "status = 'pending'"
     return f"""
         WITH looked_at AS (
             SELECT id, webhook_id, due_at, lost_claims FROM {_table(db, Delivery)}
-            WHERE status = 'pending' AND due_at <= %(now)s AND {_lost_claims(suspects)}
+            WHERE {is_pending} AND due_at BETWEEN %(beginning)s AND %(now)s AND {_lost_claims(suspects)}
             ORDER BY due_at LIMIT %(head)s
         ), {_counted(db, "id, webhook_id, due_at, lost_claims")}, {_standing(db)}, due AS (
             SELECT id, due_at, lost_claims, {_STANDING} FROM standing
         ), {_ranked(db)}
-        SELECT whole.number, whole.last, {_CANDIDATE}
-        FROM (SELECT COUNT(*) AS number, MAX(due_at) AS last FROM looked_at) AS whole
+        SELECT whole.number, whole.mark, {_CANDIDATE}
+        FROM (SELECT COUNT(*) AS number, MIN(due_at) AS mark FROM looked_at) AS whole
         LEFT JOIN ranked ON {_CHOSEN} ORDER BY due_at, id
     """  # noqa: S608  names and constants are ours; every value is a parameter
 
 
 def tour_sql(db: BaseDatabaseWrapper, *, suspects: bool) -> str:
-    """Return the look at the next %(tour)s webhooks after %(after)s that have anything pending; it ends at the last.
+    """Return the look at the next %(tour)s webhooks after %(after)s that have anything due some time.
 
-    Of each that can take something the earliest due rows are looked at, %(cap)s at most.
+    `mark`: the last of them.     Of each that can take something the earliest due rows are looked at, %(cap)s at most.
     """
     return f"""
         WITH RECURSIVE looked_at(webhook_id, number) AS (
@@ -56,14 +60,22 @@ def tour_sql(db: BaseDatabaseWrapper, *, suspects: bool) -> str:
             FROM standing {_firsts(db, suspects)}
             WHERE standing.free > 0 AND standing.sendable
         ), {_ranked(db)}
-        SELECT whole.number, whole.last, {_CANDIDATE}
-        FROM (SELECT COUNT(webhook_id) AS number, MAX(webhook_id) AS last FROM looked_at) AS whole
+        SELECT whole.number, whole.mark, {_CANDIDATE}
+        FROM (SELECT COUNT(webhook_id) AS number, MAX(webhook_id) AS mark FROM looked_at) AS whole
         LEFT JOIN ranked ON {_CHOSEN} ORDER BY due_at, id
     """  # noqa: S608  as above
 
 
 # Of what can be sent, no more than the webhook leaves free.
 _CHOSEN = "ranked.aside OR (ranked.sendable AND ranked.place <= ranked.free)"
+
+
+def suspects_sql(db: BaseDatabaseWrapper) -> str:
+    """Return the expression for whether any delivery is pending that may be killing workers."""
+    return (
+        f"EXISTS (SELECT 1 FROM {_table(db, Delivery)} "  # noqa: S608  as above
+        f"WHERE lost_claims >= {SUSPECT_AFTER} AND {IS_STILL_PENDING})"
+    )
 
 
 def _lost_claims(suspects: bool) -> str:
@@ -120,9 +132,8 @@ def _standing(db: BaseDatabaseWrapper) -> str:
 
 def _ranked(db: BaseDatabaseWrapper) -> str:
     """Return what is due, each with its place among the due rows of its webhook that are like it."""
-    first = _of_webhook(db, "due.webhook_id", "id", "due.id", "mine.finished_at IS NULL", columns="mine.id")
     return f"""sorted AS (
-            SELECT due.*, is_held OR (ordered AND due.id > ({first} LIMIT 1)) AS waits FROM due
+            SELECT due.*, is_held OR (ordered AND due.id > {_first_of_all(db)}) AS waits FROM due
         ), apart AS (
             SELECT sorted.*, waits OR is_deleted OR lost_claims >= {WORKER_LOST_AFTER} AS aside FROM sorted
         ), ranked AS (
@@ -133,33 +144,33 @@ def _ranked(db: BaseDatabaseWrapper) -> str:
 
 def _firsts(db: BaseDatabaseWrapper, suspects: bool) -> str:
     """Return the join of each webhook with its earliest due rows."""
-    also = f"mine.{_lost_claims(suspects)}"
+    delivery = _table(db, Delivery)
+    columns = "mine.id, mine.due_at, mine.lost_claims" if db.vendor == "postgresql" else "mine.id"
+    firsts = f"""(
+                SELECT {columns} FROM {delivery} AS mine
+                WHERE mine.webhook_id = standing.webhook_id AND mine.due_at <= %(now)s
+                  AND mine.{IS_STILL_PENDING} AND mine.{_lost_claims(suspects)}
+                ORDER BY mine.due_at LIMIT %(cap)s
+            )"""  # noqa: S608  as above
     if db.vendor == "postgresql":
-        firsts = _of_webhook(db, "standing.webhook_id", "due_at", "%(now)s", also)
-        return f"CROSS JOIN LATERAL ({firsts} LIMIT %(cap)s) AS owed"
-    firsts = _of_webhook(db, "standing.webhook_id", "due_at", "%(now)s", also, columns="mine.id")
-    return f"JOIN {_table(db, Delivery)} AS owed ON owed.id IN ({firsts} LIMIT %(cap)s)"
+        return f"CROSS JOIN LATERAL {firsts} AS owed"
+    return f"JOIN {delivery} AS owed ON owed.id IN {firsts}"
 
 
-_LEAST = {"due_at": "'-infinity'::timestamptz", "id": "0"}
+def _first_of_all(db: BaseDatabaseWrapper) -> str:
+    """Return the first pending delivery of the webhook of what is due.
 
-
-def _of_webhook(
-    db: BaseDatabaseWrapper, webhook: str, column: str, last: str, also: str, *, columns: str = "mine.*"
-) -> str:
-    """Return a look at one webhook's deliveries, up to `last` in an indexed column and in its order.
-
-    PostgreSQL would rather walk along an index on that column alone, where it expects to meet this webhook's rows
-    soon; compared as a pair and asked for in the order of the pair, they are found by the index on both.
+    PostgreSQL would rather walk along another index, which begins with all that has ended, and expects to meet what is
+    pending soon. Compared as a pair and asked for in the order of the pair, it is found by the index on both.
     """
-    bounds = f"mine.webhook_id = {webhook} AND mine.{column} <= {last}"
+    bounds = "mine.webhook_id = due.webhook_id AND mine.id <= due.id"
     if db.vendor == "postgresql":
-        pair = f"(mine.webhook_id, mine.{column})"
-        bounds = f"{pair} >= ({webhook}, {_LEAST[column]}) AND {pair} <= ({webhook}, {last})"
-    return (
-        f"SELECT {columns} FROM {_table(db, Delivery)} AS mine WHERE {bounds} AND {also} "  # noqa: S608  as above
-        f"ORDER BY mine.webhook_id, mine.{column}"
-    )
+        pair = "(mine.webhook_id, mine.id)"
+        bounds = f"{pair} >= (due.webhook_id, 0) AND {pair} <= (due.webhook_id, due.id)"
+    return f"""(
+                SELECT mine.id FROM {_table(db, Delivery)} AS mine WHERE mine.finished_at IS NULL AND {bounds}
+                ORDER BY mine.webhook_id, mine.id LIMIT 1
+            )"""  # noqa: S608  as above
 
 
 def _table(db: BaseDatabaseWrapper, model: type[Model]) -> str:

@@ -7,6 +7,7 @@ more rows than a bound.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -14,6 +15,7 @@ from typing import Any, NamedTuple
 from ..conf import settings
 from ..models.database import connection
 from .candidate_sql import WORKER_LOST_AFTER, head_sql, tour_sql
+from .low_water import LowWater, beginning
 
 # How many of the earliest due rows a claim looks at.
 HEAD = 2000
@@ -22,6 +24,8 @@ TOUR = 500
 
 # The webhook at which this process's last tour ended; the next one begins behind it.
 _last_visited = 0
+# Where its looks begin, at all rows and at suspects.
+_waters = {False: LowWater(), True: LowWater()}
 
 
 class Candidate(NamedTuple):
@@ -69,22 +73,26 @@ def candidates(now: datetime, limit: int, *, suspects: bool = False) -> list[Can
 
 def _head(now: datetime, *, suspects: bool) -> tuple[list[Candidate], int]:
     """Return the candidates among the earliest due rows, and how many rows were looked at."""
-    found, looked_at, _ = _looked(head_sql, now, suspects=suspects, head=HEAD)
+    water, began = _waters[suspects], time.monotonic()
+    start = beginning(connection(), water.mark(began))
+    found, looked_at, first = _looked(head_sql, now, suspects=suspects, head=HEAD, beginning=start)
+    if connection().vendor == "postgresql":
+        water.looked(first, now, began, time.monotonic())
     return found, looked_at
 
 
 def _tour(now: datetime, *, suspects: bool) -> list[Candidate]:
     """Return the candidates of the webhooks that come next, after those of this process's last tour."""
-    global _last_visited  # noqa: PLW0603
+    global _last_visited
     found, visited, last = _looked(tour_sql, now, suspects=suspects, tour=TOUR, after=_last_visited)
     _last_visited = last if visited == TOUR else 0
     return found
 
 
 def _looked(
-    sql: Callable[..., str], now: datetime, *, suspects: bool, **bounds: int
+    sql: Callable[..., str], now: datetime, *, suspects: bool, **bounds: Any
 ) -> tuple[list[Candidate], int, Any]:
-    """Return the candidates of a look, how much it looked at, and where it ended."""
+    """Return the candidates of a look, how much it looked at, and the look's mark."""
     db = connection()
     parameters = {
         "now": db.ops.adapt_datetimefield_value(now),
@@ -94,8 +102,8 @@ def _looked(
     with db.cursor() as cursor:
         cursor.execute(sql(db, suspects=suspects), parameters)
         rows = cursor.fetchall()
-    number, last = rows[0][:2]
-    return [Candidate._make(row[2:]) for row in rows if row[2] is not None], number, last
+    number, mark = rows[0][:2]
+    return [Candidate._make(row[2:]) for row in rows if row[2] is not None], number, mark
 
 
 def _joined(head: Iterable[Candidate], tour: Sequence[Candidate]) -> list[Candidate]:

@@ -11,6 +11,7 @@ from django.db.models import F
 
 from ..models import Delivery, Webhook
 from ..models.database import alias, connection
+from .candidate_sql import IS_STILL_PENDING
 from .rows import deliveries, pending
 
 
@@ -42,8 +43,8 @@ def _taken_in_one(
 ) -> list[Delivery]:
     """The same in one statement: it spares a third of the claim.
 
-    The conditions are written so that no partial index seems to answer them: statistics of a time at which nothing
-    was due make a walk over all that is due look cheaper than finding these rows by their keys.
+    The conditions are written so that no other index seems to answer them: with statistics of a time at which nothing
+    was due a walk over all that is due, or all of a webhook's, looks cheaper than finding these rows by their keys.
     """
     table, webhook = (db.ops.quote_name(model._meta.db_table) for model in (Delivery, Webhook))
     fields = Delivery._meta.concrete_fields
@@ -51,8 +52,8 @@ def _taken_in_one(
     sql = f"""
         WITH due AS (
             SELECT delivery.id FROM {table} AS delivery
-            JOIN {webhook} AS webhook ON webhook.id = delivery.webhook_id
-            WHERE delivery.id = ANY(%s) AND delivery.status || '' = 'pending'
+            JOIN {webhook} AS webhook ON webhook.id = delivery.webhook_id + 0
+            WHERE delivery.id = ANY(%s) AND delivery.{IS_STILL_PENDING}
               AND COALESCE(delivery.due_at, 'infinity') <= %s AND webhook.is_active
               AND webhook.deleted_at IS NULL
             ORDER BY delivery.id FOR UPDATE OF delivery SKIP LOCKED
