@@ -31,10 +31,11 @@ def write(drafts: Sequence[Event]) -> Mapping[uuid.UUID, Event]:
     keys = sorted(firsts, key=lambda key: (str(key[0]), key[1]))
     for start in range(0, len(keys), BATCH):
         holders |= _holders([firsts[key] for key in keys[start : start + BATCH]])
+    stands_for = {}
     for draft in drafts:
-        if draft.idempotency_key is not None:
-            _check_same(draft, holders[_key(draft)])
-    return {draft.pk: draft if draft.idempotency_key is None else holders[_key(draft)] for draft in drafts}
+        stands_for[draft.pk] = draft if draft.idempotency_key is None else holders[_key(draft)]
+        _check_same(draft, stands_for[draft.pk])
+    return stands_for
 
 
 def _key(event: Event) -> _Key:
@@ -42,11 +43,10 @@ def _key(event: Event) -> _Key:
 
 
 def _first_of_each_key(drafts: Sequence[Event]) -> dict[_Key, Event]:
-    """Return the first draft with each key. Raises IdempotencyConflict, before anything is written."""
     firsts: dict[_Key, Event] = {}
     for draft in drafts:
         if draft.idempotency_key is not None:
-            _check_same(draft, firsts.setdefault(_key(draft), draft))
+            firsts.setdefault(_key(draft), draft)
     return firsts
 
 

@@ -1,4 +1,7 @@
-"""Removing what is old: ended deliveries, their attempts, and events that nobody owes any more."""
+"""Removing what is old: ended deliveries, their attempts, and events that nobody owes any more.
+
+And attempts whose delivery went with its workspace, whatever their age.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +19,12 @@ BATCH = 1000
 
 
 def prune(days: float | None = None, batch: int = BATCH) -> int:
-    """Remove what ended more than `days` ago (default: RETENTION_DAYS; None there: nothing), in batches.
+    """Remove what ended more than `days` ago (default: RETENTION_DAYS; None there: none of it), in batches.
 
     What is pending is never touched. Attempts go before their delivery, so a prune that was killed leaves none
     without one. Returns the number of deliveries removed.
     """
+    _remove_ownerless(batch)
     days = settings.RETENTION_DAYS if days is None else days
     if days is None:
         return 0
@@ -40,3 +44,13 @@ def prune(days: float | None = None, batch: int = BATCH) -> int:
     while event_ids := list(events.values_list("pk", flat=True)[:batch]):
         Event.objects.using(alias()).filter(pk__in=event_ids).delete()
     return total
+
+
+def _remove_ownerless(batch: int) -> None:
+    """Remove attempts without a delivery: no foreign key leads the cascade of a deleted workspace to them."""
+    owner = Delivery.objects.using(alias()).filter(pk=OuterRef("delivery"))
+    ownerless = Attempt.objects.using(alias()).filter(~Exists(owner)).order_by("pk")
+    last = 0
+    while ids := list(ownerless.filter(pk__gt=last).values_list("pk", flat=True)[:batch]):
+        Attempt.objects.using(alias()).filter(pk__in=ids).delete()
+        last = ids[-1]
