@@ -15,14 +15,14 @@ T = TypeVar("T")
 
 logger = logging.getLogger("webhooks")
 
-# What a database raises that is away, full or, as a standby is, read-only.
-_AWAY = (OperationalError, InterfaceError, InternalError)
+# What a database raises that is away or full, or read-only as a standby is.
+AWAY = (OperationalError, InterfaceError, InternalError)
 # Seconds between two tries.
 _PAUSES = (0.1, 0.2, 0.5, 1)
 
 
 def outlast(call: Callable[[], T], until: float) -> T:
-    """Return what `call` returns, trying again while the database takes nothing, until the monotonic clock says `until`.
+    """Return what `call` returns, trying again while the database is away until the monotonic clock says `until`.
 
     `call` is one whole transaction, harmless to repeat. What it raises last is raised.
     """
@@ -30,7 +30,7 @@ def outlast(call: Callable[[], T], until: float) -> T:
     while True:
         try:
             return call()
-        except _AWAY as error:
+        except AWAY as error:
             pause = _PAUSES[min(tries, len(_PAUSES) - 1)]
             if connection().in_atomic_block or time.monotonic() + pause > until:
                 raise
