@@ -1,20 +1,19 @@
 """Deleting a webhook or a workspace while it is being emitted to, or after it was sent a great deal."""
 
 import threading
-from contextlib import contextmanager
 
 import pytest
 from django.apps import apps
-from django.db import IntegrityError, connection, connections, transaction
+from django.db import IntegrityError, connection, connections
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django_q.models import OrmQ
 from rest_framework.test import APIClient
 
+from tests.concurrency import beside
 from tests.factories import make_user, make_webhook, make_workspace
 from tests.shop.models import Order
-from tests.sockets import wait_until
 from webhooks import actions, retention
 from webhooks.engine import drain
 from webhooks.events import NewEvent, emit, emit_many
@@ -30,52 +29,13 @@ def owe(workspace, count):
     return emit_many([NewEvent("order.created", workspace, {"n": number}) for number in range(count)])
 
 
-@contextmanager
-def meanwhile(work, *, allowed=()):
-    """Run `work` in a thread while the block's transaction is open; it must raise nothing but what is allowed."""
-    errors = []
-
-    def run():
-        try:
-            work()
-        except allowed:
-            pass
-        except Exception as error:  # noqa: BLE001  the test must see it
-            errors.append(error)
-        finally:
-            connections.close_all()
-
-    thread = threading.Thread(target=run)
-    try:
-        with transaction.atomic():
-            yield thread
-    finally:
-        thread.join(60)
-    assert errors == []
-
-
-def started(thread):
-    """Start it, and go on when it has ended or waits for this transaction's locks."""
-    thread.start()
-    if connection.vendor == "sqlite":
-        return  # it waits for this transaction, which is the only one that may write
-    wait_until(lambda: not thread.is_alive() or somebody_waits(), seconds=20)
-
-
-def somebody_waits():
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT EXISTS (SELECT 1 FROM pg_locks WHERE NOT granted)")
-        return cursor.fetchone()[0]
-
-
 class TestDuringAnUncommittedFanOut:
     def test_a_webhook_deleted_by_a_person_fails_nobodys_commit_and_is_sent_nothing(self, receiver):
         webhook = make_webhook(make_workspace(), callback_url=receiver.url)
-        with meanwhile(lambda: actions.delete(webhook, by=None)) as deleting:
+        with beside(lambda: actions.delete(webhook, by=None)) as start:
             event = emit("order.created", workspace=webhook.workspace, data={})
-            started(deleting)
-            if connection.vendor == "postgresql":
-                assert not deleting.is_alive()  # nor does the deletion wait for the caller
+            # Nor does the person wait for the caller.
+            assert start() == (connection.vendor == "postgresql")
         assert event.deliveries.count() == 1
         assert drain(linger=0) == 0
         assert receiver.requests == []
@@ -84,10 +44,9 @@ class TestDuringAnUncommittedFanOut:
     def test_a_row_that_is_removed_by_hand_fails_nobodys_commit(self):
         """Whoever removes it must wait; what he then finds may stop him, but never the caller."""
         webhook = make_webhook(make_workspace())
-        remove = Webhook.with_deleted.filter(pk=webhook.pk).delete
-        with meanwhile(remove, allowed=IntegrityError) as removing:
+        with beside(Webhook.with_deleted.filter(pk=webhook.pk).delete, allowed=IntegrityError) as start:
             event = emit("order.created", workspace=webhook.workspace, data={})
-            started(removing)
+            start()
         assert Event.objects.get() == event
 
 
