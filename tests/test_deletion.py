@@ -1,10 +1,12 @@
 """Deleting a webhook or a workspace while it is being emitted to, or after it was sent a great deal."""
 
 import threading
+from datetime import timedelta
 
 import pytest
 from django.apps import apps
 from django.db import IntegrityError, connection, connections
+from django.db.models import F
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
@@ -77,6 +79,23 @@ class TestManyDeliveries:
         assert len(ended) > 1
         rows = Delivery.objects.filter(status="cancelled", ended_because="webhook_deleted", due_at=None)
         assert rows.count() == MANY
+
+    def test_a_deleted_webhook_is_removed_when_nothing_of_it_is_left_to_be_shown(self, receiver):
+        workspace = make_workspace()
+        empty, kept = (
+            make_webhook(workspace, name=name, patterns=["order.paid"]) for name in ("empty", "kept")
+        )
+        make_webhook(workspace, name="active")
+        recent = make_webhook(workspace, name="recent", patterns=["order.paid"])
+        WebhookState.objects.create(webhook=empty)
+        actions.send_test(kept, "order.paid", by=None)
+        for webhook in (empty, kept):
+            actions.delete(webhook, by=None)
+        Webhook.with_deleted.exclude(deleted_at=None).update(deleted_at=F("deleted_at") - timedelta(days=40))
+        actions.delete(recent, by=None)
+        retention.prune(days=30)
+        names = Webhook.with_deleted.order_by("name").values_list("name", flat=True)
+        assert list(names) == ["active", "kept", "recent"]
 
 
 def by_action(webhook):
