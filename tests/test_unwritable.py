@@ -10,6 +10,7 @@ from django.db import DatabaseError, transaction
 from tests.conftest import missing
 from tests.factories import make_webhook, make_workspace
 from tests.unwritable import full_disk, read_only
+from webhooks import queue
 from webhooks.engine import drain
 from webhooks.events import NewEvent, emit, emit_many
 from webhooks.models import Attempt, Delivery, Event
@@ -54,9 +55,16 @@ def all_recorded(receiver):
     return True
 
 
-def test_nothing_is_sent_that_could_not_be_claimed(owed, unwritable, receiver):
-    unwritable.on()
-    with pytest.raises(DatabaseError):
+@pytest.mark.parametrize("moment", ["clear_wake", "claim"])
+def test_nothing_is_sent_that_could_not_be_claimed(owed, unwritable, receiver, monkeypatch, moment):
+    call = getattr(queue, moment)
+
+    def meanwhile(*arguments, **options):
+        unwritable.on()
+        return call(*arguments, **options)
+
+    with monkeypatch.context() as patch, pytest.raises(DatabaseError):
+        patch.setattr(queue, moment, meanwhile)
         drain(linger=0)
     assert receiver.requests == []
     unwritable.off()
