@@ -27,20 +27,28 @@ def fan_out(events: Sequence[Event]) -> int:
 
 
 def _fan_out(events: Sequence[Event]) -> int:
-    """Do it in one statement.
-
-    `FOR KEY SHARE` keeps each webhook's row until the commit, so that deleting one meanwhile cannot make the
-    caller's commit fail on a foreign key. `due_at` comes from the database's clock.
-    """
     db = connection()
-    quote = db.ops.quote_name
     kinds = {kind: number for number, kind in enumerate(dict.fromkeys(map(_kind, events)))}
+    with db.cursor() as cursor:
+        cursor.execute(
+            _statement(db, kinds, events), [*_kind_values(db, kinds), *_fact_values(db, events, kinds)]
+        )
+        return cursor.rowcount
+
+
+def _statement(db: BaseDatabaseWrapper, kinds: Sized, events: Sized) -> str:
+    """Return the statement for so many kinds and events.
+
+    The webhooks are looked for, and locked, once for each kind: a batch mostly has one or two. `FOR KEY SHARE`
+    keeps their rows until the commit, so that deleting one meanwhile cannot make the caller's commit fail on a
+    foreign key. `due_at` comes from the database's clock.
+    """
+    quote = db.ops.quote_name
     lock = "FOR KEY SHARE OF webhook" if db.vendor == "postgresql" else ""
     clock = queue.clock_sql(db)
-    # The webhooks are looked for, and locked, once for each kind of event: a batch mostly has one or two.
     # Python's sqlite3 counts rows only of what begins with INSERT, and SQLite would read ON CONFLICT as the
     # condition of a join, were there no WHERE.
-    sql = f"""
+    return f"""
         INSERT INTO {quote(Delivery._meta.db_table)}
             (event_id, webhook_id, workspace_id, event_type, status, ended_because, due_at, claim,
              lost_claims, attempt_count, attempts_before, created_at, finished_at)
@@ -63,9 +71,6 @@ def _fan_out(events: Sequence[Event]) -> int:
         WHERE TRUE ORDER BY fact.place, subscribed.id
         ON CONFLICT DO NOTHING
     """  # noqa: S608  table names and the clock are ours; every value is a parameter
-    with db.cursor() as cursor:
-        cursor.execute(sql, [*_kind_values(db, kinds), *_fact_values(db, events, kinds)])
-        return cursor.rowcount
 
 
 def _kind(event: Event) -> _Kind:
