@@ -12,11 +12,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from django.db import DatabaseError, InterfaceError, OperationalError
+from django.db import DatabaseError
 
 from . import engine, notifications, queue, retention
 from .listening import listening
 from .models.database import connection
+from .outages import AWAY
 
 logger = logging.getLogger("webhooks")
 
@@ -40,7 +41,7 @@ def deliver() -> int:
             try:
                 with listening(delivery.wake):
                     delivery.run()
-            except (OperationalError, InterfaceError):
+            except AWAY:
                 logger.exception("Interrupted by the database; going on as soon as it is back.")
                 connection().close()
                 stop.wait(_LONGEST_WAIT)
