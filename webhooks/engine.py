@@ -160,16 +160,11 @@ class Drain:
         return claim.touched, unsendable
 
     def _build(self, claim: Claim, delivery: Delivery) -> requests.PreparedRequest:
-        webhook = delivery.webhook
+        webhook, now = delivery.webhook, claim.moment(time.monotonic())
         if webhook.pk not in self.recipes or self.recipes[webhook.pk].webhook is not webhook:
-            self.recipes[webhook.pk] = recipe_of(webhook)
-        return build(
-            self.recipes[webhook.pk],
-            delivery.event,
-            delivery.attempt_count + 1,
-            claim.moment(time.monotonic()),
-            delivery_id=delivery.pk,
-        )
+            self.recipes[webhook.pk] = recipe_of(webhook, now)
+        recipe = self.recipes[webhook.pk]
+        return build(recipe, delivery.event, delivery.attempt_count + 1, now, delivery_id=delivery.pk)
 
     def _put_off(self, one: _Outstanding, error: UndecryptableSecret) -> None:
         """Neither sign with something else nor send unsigned: wait for the key to come back."""
@@ -229,8 +224,8 @@ class Drain:
 
     def _steadily(self, call: Callable[[], T]) -> T:
         """Outlast a database that is away, as long as a lease still covers what is not recorded."""
-        leases = [one.claim.monotonic + settings.LEASE for one in self.outstanding.values()]
-        return outages.outlast(call, max(leases, default=0))
+        claimed = max((one.claim.monotonic for one in self.outstanding.values()), default=None)
+        return outages.outlast(call, 0 if claimed is None else claimed + settings.LEASE)
 
     def linger(self) -> bool:
         """Wait a moment if something falls due soon and no other drain waits for it."""
