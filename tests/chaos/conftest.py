@@ -19,11 +19,17 @@ def rng(request):
 
 
 @pytest.fixture
-def scene(request, transactional_db, settings):
+def notified(settings):
+    """Emit for `webhooks deliver`, not for django-q2."""
+    settings.WEBHOOKS = {**settings.WEBHOOKS, "WAKE": "notify"}
+
+
+@pytest.fixture
+def scene(request, transactional_db):
     def say(line):
         _said.append(f"{request.node.name}: {line}")
 
-    with fleet() as units, receiving(units.pids, (0.05, 0.25)) as receiver:
+    with fleet() as units, receiving(units.senders, (0.05, 0.25)) as receiver:
         yield Scene(receiver, units, say)
 
 

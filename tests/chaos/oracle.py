@@ -110,9 +110,17 @@ def _repeats(delivery, seen, deaths, soonest_repeat):
         if not 0 <= excess <= explained[number]:
             violations.append(
                 f"delivery {delivery.id}, attempt {number}: received {sent[number]} times, recorded "
-                f"{recorded[number]} times, explained by {explained[number]} kills"
+                f"{recorded[number]} times, explained by {explained[number]} kills ({_story(seen, deaths)})"
             )
     return unrecorded, violations
+
+
+def _story(seen, deaths):
+    return "; ".join(
+        f"{one.at:.2f} attempt {one.attempt} by {one.sender}"
+        + (f", killed at {deaths[one.sender]:.2f}" if one.sender in deaths else "")
+        for one in seen
+    )
 
 
 def _died_of_it(request, following, deaths, soonest_repeat):

@@ -10,6 +10,7 @@ from django_q.scheduler import scheduler
 from tests.factories import make_webhook, make_workspace
 from tests.processes import wait_for
 from webhooks import queue
+from webhooks.conf import settings
 from webhooks.events import NewEvent, emit_many
 from webhooks.models import Attempt, Delivery
 
@@ -27,6 +28,7 @@ class Scene:
         self.say = say
         self.workspace = make_workspace()
         self.emitted = 0
+        self._swept = 0.0
         for path, attempts in _MAX_ATTEMPTS.items():
             url = receiver.url + path
             make_webhook(self.workspace, name=path, callback_url=url, max_attempts=attempts, secret="s")
@@ -43,13 +45,32 @@ class Scene:
     def wait_received(self, number, seconds=30):
         wait_for(lambda: self.received(number), seconds, f"request {number}")
 
-    def wait_delivered(self, seconds):
-        """Wait until nothing is pending; the sweep comes each second, in place of each minute."""
-        wait_for(self._is_delivered, seconds, "the last delivery")
+    def wait_quiet(self, seconds):
+        """Wait until no request has come for so long."""
+        wait_for(lambda: time.monotonic() - self.receiver.requests[-1].at > seconds, 60, "the last request")
 
-    def _is_delivered(self):
-        sweep(every=1)
-        return not Delivery.objects.filter(status="pending").exists()
+    def wait_swept(self, condition, seconds=30):
+        """Wait; the sweep comes each second, in place of each minute."""
+        wait_for(lambda: self.sweep(every=1) or condition(), seconds)
+
+    def wait_delivered(self, seconds, meanwhile=lambda: None):
+        """Wait until nothing is pending, doing `meanwhile` again and again; the sweep comes each second."""
+
+        def delivered():
+            meanwhile()
+            return not Delivery.objects.filter(status="pending").exists()
+
+        self.wait_swept(delivered, seconds)
+
+    def sweep(self, every=0):
+        """Do what a cluster's scheduler does each minute: ask for the sweep. No more than once `every` seconds.
+
+        `webhooks deliver` knows no sweep from outside.
+        """
+        if settings.WAKE != "notify" and time.monotonic() - self._swept >= every:
+            self._swept = time.monotonic()
+            Schedule.objects.filter(name="webhooks-sweep").update(next_run=F("next_run") - timedelta(hours=1))
+            scheduler()
 
     def examine(self, **options):
         """Return the oracle's finding, having said it and seen that it is without a violation."""
@@ -62,14 +83,6 @@ class Scene:
         )
         assert not finding.violations, "\n".join(finding.violations[:20])
         return finding
-
-
-def sweep(every=0, _last=[0.0]):  # noqa: B006  kept between calls: when it last came
-    """Do now what a cluster's scheduler does each minute: ask for the sweep. No more than once `every` seconds."""
-    if time.monotonic() - _last[0] >= every:
-        _last[0] = time.monotonic()
-        Schedule.objects.filter(name="webhooks-sweep").update(next_run=F("next_run") - timedelta(hours=1))
-        scheduler()
 
 
 def restart_if_hung(unit):

@@ -10,7 +10,7 @@ import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from tests.processes import ROOT, wait_for
+from tests.processes import ROOT, descendants, wait_for
 
 from .oracle import Kill
 
@@ -120,8 +120,10 @@ class Fleet:
         self.units += units
         return units
 
-    def pids(self):
-        return [pid for unit in list(self.units) for pid in unit.pids()]
+    def senders(self):
+        """Return the pids that may send: quickly, for it is asked at each connection. Orphans are not among them."""
+        mains = [unit.process.pid for unit in list(self.units)]
+        return [pid for main in mains for pid in (main, *descendants(main))]
 
     @property
     def kills(self):
