@@ -39,6 +39,8 @@ class Kill:
 class Attempt:
     number: int
     digest: str
+    result: str = ""
+    """The status or the kind of error, to be told."""
 
 
 @dataclass(frozen=True)
@@ -110,17 +112,18 @@ def _repeats(delivery, seen, deaths, soonest_repeat):
         if not 0 <= excess <= explained[number]:
             violations.append(
                 f"delivery {delivery.id}, attempt {number}: received {sent[number]} times, recorded "
-                f"{recorded[number]} times, explained by {explained[number]} kills ({_story(seen, deaths)})"
+                f"{recorded[number]} times, explained by {explained[number]} kills ({_story(delivery, seen, deaths)})"
             )
     return unrecorded, violations
 
 
-def _story(seen, deaths):
-    return "; ".join(
+def _story(delivery, seen, deaths):
+    requests = [
         f"{one.at:.2f} attempt {one.attempt} by {one.sender}"
         + (f", killed at {deaths[one.sender]:.2f}" if one.sender in deaths else "")
         for one in seen
-    )
+    ]
+    return "; ".join([*requests, *(f"recorded {one.number}: {one.result}" for one in delivery.attempts)])
 
 
 def _died_of_it(request, following, deaths, soonest_repeat):

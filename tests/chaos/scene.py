@@ -95,8 +95,9 @@ def restart_if_hung(unit):
 
 def _deliveries():
     attempts = {}
-    for owner, number, digest in Attempt.objects.values_list("delivery_id", "number", "request_body_sha256"):
-        attempts.setdefault(owner, []).append(oracle.Attempt(number, digest))
+    columns = "delivery_id", "number", "request_body_sha256", "status_code", "error_kind"
+    for owner, number, digest, status, error in Attempt.objects.values_list(*columns):
+        attempts.setdefault(owner, []).append(oracle.Attempt(number, digest, error or str(status)))
     rows = Delivery.objects.order_by("pk").values_list("pk", "event_id", "status")
     return [
         oracle.Delivery(pk, str(event), status, tuple(attempts.get(pk, ()))) for pk, event, status in rows

@@ -7,12 +7,12 @@ hour ago is sent at once, what should be sent now an hour later, but nothing is 
 import pytest
 from django.db import connection
 
-from webhooks.models import Attempt
+from webhooks.models import Attempt, Delivery
 
 from . import workers
 from .workers import DELIVER, LEASE
 
-CONCURRENCY = 32
+IN_FLIGHT = 30
 
 
 @pytest.fixture
@@ -35,23 +35,34 @@ class HostClock:
         new.replace(self._file)
 
 
+def settle(scene, stalls):
+    """Wait for all that is owed or, when nothing falls due for an hour, until nothing is sent any more."""
+    if stalls:
+        scene.wait_quiet(2)
+    else:
+        scene.wait_delivered(LEASE)
+
+
 @pytest.mark.parametrize("offset", [3600, -3600])
 def test_a_clock_that_jumps(scene, clock, database_url, notified, offset):
-    env = {**workers.environment(database_url, DELIVER, CONCURRENCY=CONCURRENCY), **clock.environment}
-    scene.fleet.start(DELIVER, env)
-    scene.emit(300)
-    scene.wait_received(100)
+    env = {**workers.environment(database_url, DELIVER), **clock.environment}
+    units = scene.fleet.start(DELIVER, env, number=2)
+    scene.receiver.pauses = (1, 1)
+    scene.emit(IN_FLIGHT)
+    scene.wait_received(IN_FLIGHT)
     clock.set(offset)
+    stalls = connection.vendor == "sqlite" and offset < 0
+    settle(scene, stalls)
+    scene.receiver.pauses = (0.05, 0.25)
     scene.emit(300)
-    if connection.vendor == "postgresql":
-        scene.wait_delivered(LEASE)
-    else:
-        scene.wait_quiet(1)
+    settle(scene, stalls)
+    assert not stalls or Delivery.objects.filter(status="pending").count() >= 300
     clock.set(0)
     scene.emit(300)
     scene.wait_delivered(2 * LEASE)
-    finding = scene.examine()
-    assert not finding.repeated
-    late = Attempt.objects.filter(late=True).count()
-    scene.say(f"{late} sent again because the clock jumped")
-    assert late <= (0 if connection.vendor == "postgresql" else 2 * CONCURRENCY)
+    assert all(unit.process.poll() is None for unit in units)
+    assert not scene.examine().repeated
+    again = Attempt.objects.filter(late=True).count()
+    scene.say(f"{again} sent once more because the clock jumped")
+    # SQLite: what one process had in flight may look forsaken to the other, once.
+    assert again <= (IN_FLIGHT if connection.vendor == "sqlite" and offset > 0 else 0)

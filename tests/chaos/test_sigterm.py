@@ -8,7 +8,7 @@ from webhooks.models import Delivery
 from . import workers
 from .workers import BUDGET, CLUSTER, DELIVER, LEASE, MARGIN, TIMEOUT
 
-ROUNDS = 10
+ROUNDS = 6
 
 
 def stopped_again_and_again(scene, rng, unit, seconds):
