@@ -5,7 +5,7 @@ for the time of day is replaced here, before anything has asked: `time.time`, Dj
 `strftime`. PostgreSQL's clock is another host's, and the monotonic one goes on as it is.
 """
 
-import datetime
+import datetime as dt
 import os
 import time
 from pathlib import Path
@@ -24,7 +24,7 @@ def _time():
 
 
 def _now():
-    return datetime.datetime.fromtimestamp(_time(), tz=datetime.timezone.utc)
+    return dt.datetime.fromtimestamp(_time(), tz=dt.timezone.utc)
 
 
 def _strftime(layout, moment):

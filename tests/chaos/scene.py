@@ -9,12 +9,11 @@ from django_q.scheduler import scheduler
 
 from tests.factories import make_webhook, make_workspace
 from tests.processes import wait_for
-from webhooks import queue
 from webhooks.conf import settings
 from webhooks.events import NewEvent, emit_many
 from webhooks.models import Attempt, Delivery
 
-from . import oracle, workers
+from . import oracle
 
 WEBHOOKS = 5
 # Two must succeed at their first attempt; three may fail, and do so.
@@ -28,7 +27,8 @@ class Scene:
         self.say = say
         self.workspace = make_workspace()
         self.emitted = 0
-        self._swept = 0.0
+        self._tended = 0.0
+        self.watchdog = lambda: None
         for path, attempts in _MAX_ATTEMPTS.items():
             url = receiver.url + path
             make_webhook(self.workspace, name=path, callback_url=url, max_attempts=attempts, secret="s")
@@ -49,28 +49,28 @@ class Scene:
         """Wait until no request has come for so long."""
         wait_for(lambda: time.monotonic() - self.receiver.requests[-1].at > seconds, 60, "the last request")
 
-    def wait_swept(self, condition, seconds=30):
-        """Wait; the sweep comes each second, in place of each minute."""
-        wait_for(lambda: self.sweep(every=1) or condition(), seconds)
+    def wait_tended(self, condition, seconds, what="the condition"):
+        """Wait, and twice a second do what is done each minute elsewhere."""
 
-    def wait_delivered(self, seconds, meanwhile=lambda: None):
-        """Wait until nothing is pending, doing `meanwhile` again and again; the sweep comes each second."""
+        def tended():
+            if time.monotonic() - self._tended > 0.5:
+                self._tended = time.monotonic()
+                self.tend()
+            return condition()
 
-        def delivered():
-            meanwhile()
-            return not Delivery.objects.filter(status="pending").exists()
+        wait_for(tended, seconds, what)
 
-        self.wait_swept(delivered, seconds)
-
-    def sweep(self, every=0):
-        """Do what a cluster's scheduler does each minute: ask for the sweep. No more than once `every` seconds.
-
-        `webhooks deliver` knows no sweep from outside.
-        """
-        if settings.WAKE != "notify" and time.monotonic() - self._swept >= every:
-            self._swept = time.monotonic()
+    def tend(self):
+        """Ask for the sweep, as a cluster's scheduler does; `webhooks deliver` sweeps by itself. Then the watchdog."""
+        if settings.WAKE != "notify":
             Schedule.objects.filter(name="webhooks-sweep").update(next_run=F("next_run") - timedelta(hours=1))
             scheduler()
+        self.watchdog()
+
+    def wait_delivered(self, seconds):
+        self.wait_tended(
+            lambda: not Delivery.objects.filter(status="pending").exists(), seconds, "the last delivery"
+        )
 
     def examine(self, **options):
         """Return the oracle's finding, having said it and seen that it is without a violation."""
@@ -83,14 +83,6 @@ class Scene:
         )
         assert not finding.violations, "\n".join(finding.violations[:20])
         return finding
-
-
-def restart_if_hung(unit):
-    """What the watchdog does each minute: `webhooks health --max-lag`, and a restart when it fails."""
-    hung = queue.lag() > timedelta(seconds=workers.BUDGET + 1)
-    if hung:
-        unit.restart()
-    return hung
 
 
 def _deliveries():

@@ -36,12 +36,12 @@ def test_redis_that_is_emptied_again_and_again(scene, redis, database_url):
     redis.flushall()
     env = {**workers.environment(database_url, CLUSTER), "REDIS_URL": Conf.REDIS}
     [unit] = scene.fleet.start(CLUSTER, env)
-    scene.wait_swept(lambda: scene.received(20))
+    scene.wait_tended(lambda: scene.received(20), 30)
     for _ in range(10):
         received = len(scene.receiver.requests)
         scene.emit(50)
         redis.flushall()
-        scene.wait_swept(lambda least=received: scene.received(least + 20))
+        scene.wait_tended(lambda least=received: scene.received(least + 20), 30)
     scene.wait_delivered(LEASE)
     assert unit.process.poll() is None
     assert not scene.examine().repeated

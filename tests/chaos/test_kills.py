@@ -1,12 +1,13 @@
 """Workers killed at random moments: nothing is lost, and whatever is sent twice was being sent when its sender died."""
 
 import time
+from datetime import timedelta
 
-from tests.processes import wait_for
+from tests.processes import descendants, wait_for
+from webhooks import queue
 
 from . import workers
-from .scene import restart_if_hung
-from .workers import CLUSTER, DELIVER, LEASE, SOONEST_REPEAT
+from .workers import BUDGET, CLUSTER, DELIVER, LEASE, SOONEST_REPEAT
 
 KILLS = 50
 DELIVERIES = 5000
@@ -30,23 +31,26 @@ def test_two_delivering_processes_killed_fifty_times(scene, rng, database_url, n
 
 def test_a_cluster_and_its_workers_killed_fifty_times(scene, rng, database_url):
     [unit] = scene.fleet.start(CLUSTER, workers.environment(database_url, CLUSTER))
-    hangs = 0
+    hangs = []
+    scene.watchdog = lambda: hangs.append(unit.restart()) if is_hung() else None
 
     def victims():
-        nonlocal hangs
-        scene.sweep(every=1)
-        hangs += restart_if_hung(unit)
-        return scene.receiver.active(started) & set(unit.pids())
+        return scene.receiver.active(started) & set(descendants(unit.process.pid))
 
     for number in range(KILLS):
         started = time.monotonic()
         scene.emit(DELIVERIES // KILLS)
-        wait_for(victims, 30, "a request of a victim")
+        scene.wait_tended(victims, 30, "a request of a victim")
         time.sleep(rng.uniform(0, 0.3))
         if number % ONE_OF:
             unit.kill(rng.choice(sorted(victims())))
         else:
             unit.restart()
-    scene.wait_delivered(3 * LEASE, meanwhile=lambda: restart_if_hung(unit))
-    scene.say(f"restarted {hangs} times because the workers hung")
+    scene.wait_delivered(3 * LEASE)
+    scene.say(f"restarted {len(hangs)} times because the workers hung")
     assert scene.examine(soonest_repeat=SOONEST_REPEAT).repeated
+
+
+def is_hung():
+    """What the watchdog asks each minute: `webhooks health --max-lag`."""
+    return queue.lag() > timedelta(seconds=BUDGET + 2)

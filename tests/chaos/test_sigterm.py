@@ -6,20 +6,19 @@ from tests.processes import wait_for
 from webhooks.models import Delivery
 
 from . import workers
-from .workers import BUDGET, CLUSTER, DELIVER, LEASE, MARGIN, TIMEOUT
+from .workers import CLUSTER, DELIVER, GRACE, LEASE
 
-ROUNDS = 6
+ROUNDS = 5
 
 
-def stopped_again_and_again(scene, rng, unit, seconds):
-    """`seconds`: the grace time."""
+def stopped_again_and_again(scene, rng, unit):
     longest = 0
     for _ in range(ROUNDS):
         started = time.monotonic()
         scene.emit(100)
-        scene.wait_swept(lambda since=started: scene.receiver.active(since))
+        scene.wait_tended(lambda since=started: scene.receiver.active(since), 30)
         time.sleep(rng.uniform(0, 0.3))
-        longest = max(longest, unit.terminate(seconds))
+        longest = max(longest, unit.terminate(GRACE))
         wait_for(lambda: not unit.pids(), 5, "the end of every child")
         assert not Delivery.objects.filter(claim__isnull=False).exists()
         unit.start()
@@ -30,10 +29,10 @@ def stopped_again_and_again(scene, rng, unit, seconds):
 
 def test_deliver(scene, rng, database_url, notified):
     [unit] = scene.fleet.start(DELIVER, workers.environment(database_url, DELIVER))
-    stopped_again_and_again(scene, rng, unit, TIMEOUT + MARGIN)
+    stopped_again_and_again(scene, rng, unit)
 
 
 def test_cluster(scene, rng, database_url):
     # To the main process alone, as systemd's KillMode=mixed sends it.
     [unit] = scene.fleet.start(CLUSTER, workers.environment(database_url, CLUSTER))
-    stopped_again_and_again(scene, rng, unit, BUDGET + TIMEOUT + MARGIN)
+    stopped_again_and_again(scene, rng, unit)
