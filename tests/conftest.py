@@ -44,6 +44,12 @@ def require():
     return needed
 
 
+@pytest.fixture
+def missing():
+    """Return what to call with the reason when the machine lacks something else."""
+    return _missing
+
+
 def _missing(reason):
     (pytest.fail if os.environ.get("REQUIRE_ALL") == "1" else pytest.skip)(reason)
 

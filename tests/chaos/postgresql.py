@@ -4,7 +4,6 @@ import os
 import pwd
 import shlex
 import subprocess
-from pathlib import Path
 
 from django.db import connections
 
@@ -13,7 +12,7 @@ class Server:
     """The server whose data folder this is; its socket is there too, as tests/__main__.py starts it."""
 
     def __init__(self, folder):
-        self._folder = Path(folder)
+        self._folder = folder
         program, *self._options = shlex.split((self._folder / "postmaster.opts").read_text())
         self._control = Path(program).with_name("pg_ctl")
 

@@ -2,6 +2,8 @@
 
 import hashlib
 import random
+import socket
+import struct
 import threading
 import time
 from contextlib import contextmanager, suppress
@@ -9,6 +11,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from .oracle import Request
+
+# linux/netlink.h, linux/sock_diag.h and linux/inet_diag.h
+_NETLINK_SOCK_DIAG = 4
+_SOCK_DIAG_BY_FAMILY = 20
+_NLM_F_REQUEST = 1
+_HEADER = 16
+_INODE_AT = 68
 
 
 class Receiver:
@@ -30,7 +39,7 @@ class Receiver:
 
             def setup(self):
                 super().setup()
-                self.sender = _owner(self.client_address[1], receiver.senders())
+                self.sender = _owner(self.client_address, receiver._server.server_address, receiver.senders())
 
             def do_POST(self):
                 body = self.rfile.read(int(self.headers["Content-Length"]))
@@ -95,14 +104,13 @@ def receiving(senders, pauses):
         receiver.close()
 
 
-def _owner(port, pids):
-    """Return which of the processes holds the client's end of a connection from this port of loopback."""
-    inode = _inode(port)
-    if inode is not None:
-        for pid in pids:
-            with suppress(OSError):
-                if any(_holds(entry, inode) for entry in Path(f"/proc/{pid}/fd").iterdir()):
-                    return pid
+def _owner(client, server, pids):
+    """Return which of the processes holds the client's end of a connection between these addresses."""
+    inode = _inode(client, server)
+    for pid in pids if inode else ():
+        with suppress(OSError):
+            if any(_holds(entry, inode) for entry in Path(f"/proc/{pid}/fd").iterdir()):
+                return pid
     return None
 
 
@@ -113,10 +121,17 @@ def _holds(entry, inode):
         return False  # closed meanwhile
 
 
-def _inode(port):
-    local = f"0100007F:{port:04X}"
-    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
-        columns = line.split()
-        if columns[1] == local:
-            return columns[9]
-    return None
+def _inode(local, remote):
+    """Return the inode of a TCP socket by its addresses, or 0: sock_diag(7). /proc/net/tcp takes 20 ms to read."""
+    any_cookie, every_state = 2**64 - 1, 2**32 - 1
+    ports = struct.pack("!HH", local[1], remote[1])
+    addresses = b"".join(socket.inet_aton(host).ljust(16, b"\0") for host, _ in (local, remote))
+    request = struct.pack("=BBBxI", socket.AF_INET, socket.IPPROTO_TCP, 0, every_state)
+    request += ports + addresses + struct.pack("=IQ", 0, any_cookie)
+    header = struct.pack("=IHHII", _HEADER + len(request), _SOCK_DIAG_BY_FAMILY, _NLM_F_REQUEST, 0, 0)
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_SOCK_DIAG) as kernel:
+        kernel.sendto(header + request, (0, 0))
+        answer = kernel.recv(4096)
+    if struct.unpack_from("=H", answer, 4)[0] != _SOCK_DIAG_BY_FAMILY:
+        return 0  # an error: there is no such socket any more
+    return struct.unpack_from("=I", answer, _HEADER + _INODE_AT)[0]

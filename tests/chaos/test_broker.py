@@ -1,6 +1,8 @@
 """Redis forgets everything: the broker carried an alarm, never the work."""
 
 import subprocess
+from importlib import import_module
+from importlib.util import find_spec
 
 import pytest
 from django_q.conf import Conf
@@ -12,10 +14,12 @@ from .workers import CLUSTER, LEASE
 
 
 @pytest.fixture
-def redis(require, tmp_path, monkeypatch):
+def redis(require, missing, tmp_path, monkeypatch):
     """A client of a Redis server, which this process's django-q2 takes as its broker too."""
     program = require("redis-server")
-    client_of = pytest.importorskip("redis").Redis
+    if find_spec("redis") is None:
+        missing("Redis's client is not installed")
+    client_of = import_module("redis").Redis
     socket = tmp_path / "redis.sock"
     command = [program, "--port", "0", "--unixsocket", socket, "--save", "", "--dir", tmp_path]
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)

@@ -1,5 +1,7 @@
 """PostgreSQL ends at once, in the middle of everything, and comes back: the workers recover unaided."""
 
+from pathlib import Path
+
 import pytest
 from django.db import connection
 
@@ -13,8 +15,12 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.fixture
-def server(transactional_db):
-    server = Server(connection.settings_dict["OPTIONS"].get("host") or connection.settings_dict["HOST"])
+def server(transactional_db, missing):
+    settings = connection.settings_dict
+    folder = Path(settings["OPTIONS"].get("host") or settings["HOST"])
+    if not (folder / "postmaster.opts").exists():
+        missing("the PostgreSQL server is not the tests' own")
+    server = Server(folder)
     yield server
     server.ensure_running()
 
