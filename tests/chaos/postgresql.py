@@ -4,6 +4,7 @@ import os
 import pwd
 import shlex
 import subprocess
+from pathlib import Path
 
 from django.db import connections
 
