@@ -55,7 +55,7 @@ class Unit:
 
     def __init__(self, command, env):
         # A quarter of the time to start goes into checks that are not for this test to do.
-        self.command = [sys.executable, "manage.py", *command, "--skip-checks"]
+        self.command = [sys.executable, "manage.py", command[0], "--skip-checks", *command[1:]]
         self.env = env
         self.log = tempfile.TemporaryFile()  # noqa: SIM115  closed with the object
         self.kills = []
