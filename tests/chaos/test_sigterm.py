@@ -9,7 +9,7 @@ from . import workers
 from .workers import CLUSTER, DELIVER, GRACE, LEASE
 
 ROUNDS = 5
-# So many that some of what is claimed is not yet sent when the signal comes.
+# So many that what is claimed need not all have been sent when the signal comes.
 CLAIMED = 250
 
 
