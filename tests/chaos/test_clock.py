@@ -13,6 +13,7 @@ from . import workers
 from .workers import DELIVER, LEASE
 
 IN_FLIGHT = 30
+LATER = 200
 
 
 @pytest.fixture
@@ -43,10 +44,10 @@ def settle(scene, stalls):
         scene.wait_delivered(LEASE)
 
 
-@pytest.mark.parametrize(("processes", "offset"), [(1, 3600), (2, 3600), (2, -3600)])
-def test_a_clock_that_jumps(scene, clock, database_url, notified, processes, offset):
+@pytest.mark.parametrize("offset", [3600, -3600])
+def test_a_clock_that_jumps(scene, clock, database_url, notified, offset):
     env = {**workers.environment(database_url, DELIVER), **clock.environment}
-    units = scene.fleet.start(DELIVER, env, number=processes)
+    units = scene.fleet.start(DELIVER, env, number=2)
     scene.receiver.pauses = (1, 1)
     scene.emit(IN_FLIGHT)
     scene.wait_received(IN_FLIGHT)
@@ -54,16 +55,16 @@ def test_a_clock_that_jumps(scene, clock, database_url, notified, processes, off
     stalls = connection.vendor == "sqlite" and offset < 0
     settle(scene, stalls)
     scene.receiver.pauses = (0.05, 0.25)
-    scene.emit(300)
+    scene.emit(LATER)
     settle(scene, stalls)
-    assert not stalls or Delivery.objects.filter(status="pending").count() >= 300
+    assert not stalls or Delivery.objects.filter(status="pending").count() >= LATER
     clock.set(0)
-    scene.emit(300)
+    scene.emit(LATER)
     scene.wait_delivered(2 * LEASE)
     assert all(unit.process.poll() is None for unit in units)
     assert not scene.examine().repeated
     again = Attempt.objects.filter(late=True).count()
     scene.say(f"{again} sent once more because the clock jumped")
     # SQLite: what one process had in flight may look forsaken to the other, once.
-    forsaken = connection.vendor == "sqlite" and processes > 1 and offset > 0
+    forsaken = connection.vendor == "sqlite" and offset > 0
     assert again <= (IN_FLIGHT if forsaken else 0)

@@ -8,7 +8,7 @@ from webhooks.models import Delivery
 from . import workers
 from .workers import CLUSTER, DELIVER, GRACE, LEASE
 
-ROUNDS = 5
+ROUNDS = 4
 # So many that what is claimed need not all have been sent when the signal comes.
 CLAIMED = 250
 
