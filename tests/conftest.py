@@ -38,19 +38,14 @@ def require():
     def needed(program):
         path = shutil.which(program)
         if path is None:
-            _missing(f"{program} is not installed")
+            missing(f"{program} is not installed")
         return path
 
     return needed
 
 
-@pytest.fixture
-def missing():
-    """Return what to call with the reason when the machine lacks something else."""
-    return _missing
-
-
-def _missing(reason):
+def missing(reason):
+    """Skip the test for something that this machine lacks, or fail it under REQUIRE_ALL=1."""
     (pytest.fail if os.environ.get("REQUIRE_ALL") == "1" else pytest.skip)(reason)
 
 
@@ -62,7 +57,7 @@ def network(require):
         try:
             own = stack.enter_context(own_network(ipv6=["2606:2800::1"]))
         except OSError as error:
-            _missing(f"no network of its own can be made: {error}")
+            missing(f"no network of its own can be made: {error}")
         yield own
 
 

@@ -7,6 +7,7 @@ from importlib.util import find_spec
 import pytest
 from django_q.conf import Conf
 
+from tests.conftest import missing
 from tests.processes import wait_for
 
 from . import workers
@@ -14,7 +15,7 @@ from .workers import CLUSTER, LEASE
 
 
 @pytest.fixture
-def redis(require, missing, tmp_path, monkeypatch):
+def redis(require, tmp_path, monkeypatch):
     """A client of a Redis server, which this process's django-q2 takes as its broker too."""
     program = require("redis-server")
     if find_spec("redis") is None:

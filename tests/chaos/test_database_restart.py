@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 from django.db import connection
 
+from tests.conftest import missing
+
 from . import workers
 from .postgresql import Server
 from .workers import CLUSTER, DELIVER, LEASE
@@ -15,7 +17,7 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.fixture
-def server(transactional_db, missing):
+def server(transactional_db):
     settings = connection.settings_dict
     folder = Path(settings["OPTIONS"].get("host") or settings["HOST"])
     if not (folder / "postmaster.opts").exists():
