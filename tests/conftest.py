@@ -23,7 +23,14 @@ from .networks import own_network
 if apps.is_installed("workspace"):
     collect_ignore_glob = ["swapped/*"]
 else:
-    collect_ignore_glob = ["test_admin*", "test_demo*", "test_project*", "test_workspace*", "browser/*"]
+    collect_ignore_glob = [
+        "test_admin*",
+        "test_demo*",
+        "test_project*",
+        "test_workspace*",
+        "browser/*",
+        "chaos/*",
+    ]
 
 
 @pytest.fixture(autouse=True)

@@ -144,9 +144,10 @@ class Drain:
         self.claimed = claim.touched > 0
         sendable_until = claim.monotonic + settings.LEASE - settings.TIMEOUT - RECORD_MARGIN
         unsendable = []
-        for delivery in claim.deliveries:
+        unsent = [delivery for delivery in claim.deliveries if not self._under_way(claim, delivery)]
+        for delivery in unsent:
             self.outstanding[delivery.pk] = _Outstanding(claim, delivery)
-        for delivery in claim.deliveries:
+        for delivery in unsent:
             try:
                 request = self._build(claim, delivery)
             except UndecryptableSecret as error:
@@ -158,6 +159,22 @@ class Drain:
                 self.outstanding[delivery.pk] = _Outstanding(claim, delivery, request)
                 self.sender.put(delivery.pk, request, sendable_until)
         return claim.touched, unsendable
+
+    def _under_way(self, claim: Claim, delivery: Delivery) -> bool:
+        """Whether this drain is sending the delivery already, and got it once more.
+
+        Its lease has ended before its time: the host stood still, or a clock jumped; or a person has cancelled it
+        and asked for it again. No second request goes out beside the first, whose result counts under the new claim
+        unless it would be another's: then it is late, and the delivery waits until it must have come.
+        """
+        one = self.outstanding.get(delivery.pk)
+        if one is None:
+            return False
+        if _try_of(one.delivery) == _try_of(delivery):
+            self.outstanding[delivery.pk] = _Outstanding(claim, delivery, one.request)
+        else:
+            queue.hand_back(claim.token, [delivery.pk], claim.now + timedelta(seconds=settings.TIMEOUT))
+        return True
 
     def _build(self, claim: Claim, delivery: Delivery) -> requests.PreparedRequest:
         webhook, now = delivery.webhook, claim.moment(time.monotonic())
@@ -237,6 +254,11 @@ class Drain:
     def _ask_for_another(self) -> None:
         if (self.stop.is_set() or time.monotonic() >= self.until) and _due_soon():
             queue.wake()
+
+
+def _try_of(delivery: Delivery) -> tuple[int, int]:
+    """What a request depends on, beside the event: which attempt it is, and of which state of its webhook."""
+    return delivery.attempt_count, delivery.webhook.version
 
 
 def _due_soon() -> bool:
