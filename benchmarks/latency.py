@@ -33,7 +33,7 @@ def main() -> None:
         folder.chmod(0o755)
         arrived: dict[str, float] = {}
 
-        def answer(headers: Mapping[str, str]) -> int:
+        def answer(headers: Mapping[str, str], _body: bytes) -> int:
             arrived.setdefault(headers["webhook-id"], time.perf_counter())
             return 200
 

