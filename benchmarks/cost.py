@@ -12,7 +12,9 @@ import resource
 import statistics
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from benchmarks.throughput import emit_deliveries, nginx, postgresql, prepare
 
@@ -45,7 +47,7 @@ def measure_drain(count: int) -> str:
 
     statements = 0
 
-    def counting(execute, *arguments):
+    def counting(execute: Callable[..., Any], *arguments: Any) -> Any:
         nonlocal statements
         statements += 1
         return execute(*arguments)

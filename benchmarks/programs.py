@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import shutil
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 # The packages that hold a program and the libraries that a plain system lacks.
@@ -22,21 +21,27 @@ _SECONDS = 120
 @dataclass(frozen=True)
 class Program:
     path: str
-    environment: Mapping[str, str]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """What it needs beside this process's environment."""
+
+
+def found(name: str) -> Program | None:
+    """Return an installed program."""
+    path = shutil.which(name) or shutil.which(f"/usr/sbin/{name}")
+    return Program(path) if path else None
 
 
 def program(name: str, cache: Path) -> Program | None:
     """Return where a program is, or None where there is none and none can be had."""
-    found = shutil.which(name) or shutil.which(f"/usr/sbin/{name}")
-    if found:
-        return Program(found, dict(os.environ))
+    if installed := found(name):
+        return installed
     folder = cache / "debian" / name
     if not folder.exists() and not _unpack(PACKAGES[name], folder):
         return None
     for place in ("usr/bin", "usr/sbin"):
         if (folder / place / name).exists():
             libraries = folder / "usr" / "lib" / f"{platform.machine()}-linux-gnu"
-            return Program(str(folder / place / name), {**os.environ, "LD_LIBRARY_PATH": str(libraries)})
+            return Program(str(folder / place / name), {"LD_LIBRARY_PATH": str(libraries)})
     return None
 
 

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import cast
 
 
 @contextmanager
@@ -18,7 +19,7 @@ def receiving(answer: Callable[[Mapping[str, str], bytes], int]) -> Iterator[str
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            status = answer(self.headers, body)
+            status = answer(cast("Mapping[str, str]", self.headers), body)
             self.wfile.write(f"HTTP/1.1 {status} Answer\r\nContent-Length: 0\r\n\r\n".encode())
 
         def log_message(self, *_: object) -> None:

@@ -6,7 +6,7 @@ os.environ.setdefault("DJANGO_SECRET_KEY", "only-for-benchmarks")
 
 from benchmarks.statements import count_statements
 from project.settings import *  # noqa: F403
-from project.settings import Q_CLUSTER, WEBHOOKS
+from project.settings import DATABASES, Q_CLUSTER, WEBHOOKS
 
 count_statements()
 
@@ -18,3 +18,4 @@ Q_CLUSTER = {
     "poll": 0.01,
     "workers": int(os.environ.get("BENCHMARK_WORKERS", "2")),
 }
+DATABASES["default"]["CONN_MAX_AGE"] = int(os.environ.get("BENCHMARK_CONN_MAX_AGE", "0"))

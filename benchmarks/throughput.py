@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import signal
 import socket
 import statistics
@@ -23,6 +22,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))  # this file may be run by its path
+
+from benchmarks.programs import Program, found  # noqa: E402
+
 WEBHOOKS = 200
 PAYLOAD = {"text": "x" * 700}
 NGINX = """
@@ -83,15 +86,15 @@ def sqlite(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def workers(count: int, budget: float) -> Iterator[None]:
-    """Processes that drain for `budget` seconds, as long as the block lasts."""
+def workers(count: int, budget: float) -> Iterator[list[int]]:
+    """Processes that drain for `budget` seconds, again and again as long as the block lasts; yield their pids."""
     code = (
         "import django; django.setup(); from webhooks.engine import drain\n"
         f"while True: drain(budget={budget})"
     )
     processes = [subprocess.Popen([sys.executable, "-c", code], cwd=ROOT) for _ in range(count)]
     try:
-        yield
+        yield [process.pid for process in processes]
     finally:
         for process in processes:
             process.kill()
@@ -99,8 +102,8 @@ def workers(count: int, budget: float) -> Iterator[None]:
 
 
 @contextmanager
-def nginx(folder: Path) -> Iterator[str]:
-    program = shutil.which("nginx") or shutil.which("/usr/sbin/nginx")
+def nginx(folder: Path, given: Program | None = None) -> Iterator[str]:
+    program = given or found("nginx")
     if program is None:
         sys.exit("nginx is needed: apt-get install nginx-light")
     with socket.socket() as probe:
@@ -108,7 +111,8 @@ def nginx(folder: Path) -> Iterator[str]:
         port = probe.getsockname()[1]
     configuration = folder / "nginx.conf"
     configuration.write_text(NGINX.format(folder=folder, port=port))
-    process = subprocess.Popen([program, "-p", str(folder), "-c", str(configuration)])
+    command = [program.path, "-p", str(folder), "-c", str(configuration)]
+    process = subprocess.Popen(command, env={**os.environ, **program.environment})
     try:
         wait_until(lambda: answers(port), 10)
         yield f"http://127.0.0.1:{port}/hook"
@@ -230,6 +234,7 @@ def measure_tasks(count: int) -> float:
         process.wait()
     first = Attempt.objects.order_by("started_at").values_list("started_at", flat=True)[0]
     last = Delivery.objects.order_by("-finished_at").values_list("finished_at", flat=True)[0]
+    assert last is not None
     return count / (last - first).total_seconds()
 
 
@@ -242,5 +247,4 @@ def wait_until(condition: Callable[[], bool], seconds: float, pause: float = 0.1
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(ROOT))
     main()

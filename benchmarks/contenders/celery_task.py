@@ -22,9 +22,9 @@ class CeleryTasks:
         os.environ["DJANGO_SETTINGS_MODULE"] = "benchmarks.peers.settings"
 
     def prepare(self, receiver: str, webhooks: int) -> None:
-        import benchmarks.peers.celery_app  # noqa: F401  before django.setup(): shared tasks bind to it
-
         import django
+
+        import benchmarks.peers.celery_app
 
         django.setup()
         from django.core.management import call_command
@@ -44,12 +44,12 @@ class CeleryTasks:
         from benchmarks.peers.models import Article
 
         for _ in range(count // self.webhooks):
-            Article.objects.create(**PAYLOAD)
+            Article(**PAYLOAD).save()
 
     def emit(self, number: int) -> None:
         from benchmarks.peers.models import Article
 
-        Article.objects.create(text=mark(number))
+        Article(text=mark(number)).save()
 
     def recorded(self) -> int:
         from django_webhook.models import WebhookEvent

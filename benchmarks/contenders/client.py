@@ -73,18 +73,25 @@ def wrk(assignment: Assignment, program: str) -> Figures:
     script.write_text(
         f"wrk.method = 'POST'\nwrk.body = [[{BODY}]]\nwrk.headers['Content-Type'] = 'application/json'\n"
     )
-    command = [program, "-t2", f"-c{CONNECTIONS}", f"-d{WRK_SECONDS}s", "-s", str(script), assignment.receiver]
+    command = [
+        program,
+        "-t2",
+        f"-c{CONNECTIONS}",
+        f"-d{WRK_SECONDS}s",
+        "-s",
+        str(script),
+        assignment.receiver,
+    ]
     meter = Meter({name: [pid] for name, pid in assignment.watched.items()}, Path(assignment.statements))
     first, used = meter.read(), os.times().children_user + os.times().children_system
     ended = subprocess.run(command, check=True, capture_output=True, text=True, timeout=30)
     used = os.times().children_user + os.times().children_system - used
     found = re.search(r"(\d+) requests in ([\d.]+)s", ended.stdout)
-    assert found and "Non-2xx" not in ended.stdout, ended.stdout
+    assert found, ended.stdout
+    assert "Non-2xx" not in ended.stdout, ended.stdout
     count, seconds = int(found[1]), float(found[2])
     beside = compared(first, meter.read(), count, 0)
-    return Figures(
-        rate=count / seconds, processor={**beside.processor, "workers": 1e6 * used / count}
-    )
+    return Figures(rate=count / seconds, processor={**beside.processor, "workers": 1e6 * used / count})
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Celery with its defaults, but for the broker."""
+"""Celery with its defaults, but for the broker and, where that is asked for, the life of database connections."""
 
 import os
 
@@ -8,5 +8,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "benchmarks.peers.settings")
 
 app = Celery("peers", broker=os.environ["PEER_BROKER"])
 app.conf.task_ignore_result = True
+# By default Celery closes the database connection after each task, whatever CONN_MAX_AGE says.
+app.conf["CELERY_DB_REUSE_MAX"] = int(os.environ.get("PEER_TASKS_PER_CONNECTION", "0"))
 app.conf.broker_connection_retry_on_startup = True
 app.autodiscover_tasks()

@@ -24,9 +24,7 @@ DATABASES = {
         "NAME": os.environ["PEER_DATABASE"],
         "USER": "postgres",
         "HOST": os.environ["PEER_DATABASE_HOST"],
-        # Django closes a connection after each task otherwise.
-        "CONN_MAX_AGE": 60,
     }
 }
-# Events are stored, since we store attempts. The secret, the webhooks and the topics are read as they come.
+# Events are stored, as we store attempts.
 DJANGO_WEBHOOK = {"MODELS": ["peers.Article"], "STORE_EVENTS": True}
