@@ -82,7 +82,7 @@ class Report:
         parts += [self._table(), self._targets()]
         missing = [f"- {entry.contender.title}: {entry.failure}" for entry in self.entries if entry.failure]
         if missing:
-            parts += ["Not measured:", "\n".join(missing)]
+            parts += ["Not measured, or not in full:", "\n".join(missing)]
         return [part for part in parts if part] + [self._setup()]
 
     def _table(self) -> str:

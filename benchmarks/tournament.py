@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -11,6 +12,8 @@ from benchmarks.contenders.assignment import Figures
 from benchmarks.contenders.field import Contender
 from benchmarks.environments import Unavailable
 from benchmarks.surroundings import Surroundings, assignment_for
+
+_STARTED = time.monotonic()
 
 
 @dataclass
@@ -58,7 +61,7 @@ def play(
     for entry in entries:
         if entry.contender.low_load and not entry.failure:
             _measure_low_load(surroundings, entry, scales, events)
-            say(f"low load: {entry.contender.title}")
+            say(f"low load: {entry.contender.title}{entry.failure and f': {entry.failure}'}")
     return entries
 
 
@@ -85,5 +88,5 @@ def _outcome(entry: Entry) -> str:
 
 
 def say(text: str) -> None:
-    """Tell whoever waits; the report itself goes elsewhere."""
-    print(text, file=sys.stderr, flush=True)
+    """Tell whoever waits, with the seconds since the start; the report itself goes elsewhere."""
+    print(f"{time.monotonic() - _STARTED:4.0f} s  {text}", file=sys.stderr, flush=True)

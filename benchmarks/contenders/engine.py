@@ -27,7 +27,7 @@ class Engine:
         start_over()
         prepare(receiver, webhooks)
 
-    def owe(self, count: int) -> None:
+    def owe(self, count: int) -> int:
         from webhooks.queue import enqueue
 
         self.owed = len(emit_deliveries(count))
@@ -35,6 +35,7 @@ class Engine:
             # As the sweep, or a drain at the end of its budget, asks for another.
             for _ in range(self.processes):
                 enqueue()
+        return self.owed
 
     def emit(self, number: int) -> None:
         from webhooks.events import emit

@@ -35,8 +35,8 @@ class Queue(Protocol):
     def prepare(self, receiver: str, webhooks: int) -> None:
         """Make an empty database with so many webhooks."""
 
-    def owe(self, count: int) -> None:
-        """Put so many deliveries on the queue."""
+    def owe(self, count: int) -> int:
+        """Put at least so many deliveries on the queue; return how many."""
 
     def emit(self, number: int) -> None:
         """Let one event happen, as an application would. Its JSON holds `mark(number)`."""
@@ -61,8 +61,7 @@ def main(queue_of: Callable[[int], Queue]) -> None:
 
 def throughput(queue: Queue, assignment: Assignment) -> Figures:
     queue.prepare(assignment.receiver, assignment.webhooks)
-    total = assignment.warm_up + assignment.deliveries
-    queue.owe(total)
+    total = queue.owe(assignment.warm_up + assignment.deliveries)
     with running(queue) as workers:
         groups = {"workers": workers, **{name: [pid] for name, pid in assignment.watched.items()}}
         meter = Meter(groups, Path(assignment.statements))

@@ -29,8 +29,10 @@ class Tasks:
 
         Schedule.objects.all().delete()
 
-    def owe(self, count: int) -> None:
-        self._ask(emit_deliveries(count))
+    def owe(self, count: int) -> int:
+        deliveries = emit_deliveries(count)
+        self._ask(deliveries)
+        return len(deliveries)
 
     def emit(self, number: int) -> None:
         from webhooks.events import emit
