@@ -21,7 +21,7 @@ from benchmarks.surroundings import surroundings
 from benchmarks.throughput import ROOT
 from benchmarks.tournament import play
 
-LOW_LOAD_EVENTS, QUICK_LOW_LOAD_EVENTS = 200, 20
+LOW_LOAD_EVENTS, QUICK_LOW_LOAD_EVENTS = 200, 10
 
 
 def main(arguments: Sequence[str]) -> int:

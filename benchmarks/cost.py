@@ -1,6 +1,6 @@
 """What a delivery costs one worker on PostgreSQL: processor time by process, SQL statements, memory; and an emit.
 
-python -m benchmarks.cost [--deliveries 20000]
+python -m benchmarks.cost [--deliveries 20000] [--webhooks 10 1000 10000]
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--deliveries", type=int, default=20_000)
+    parser.add_argument("--webhooks", type=int, nargs="+", default=[10, 1000, 10_000])
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="webhooks-benchmark-") as name:
         folder = Path(name)
@@ -34,7 +35,7 @@ def main() -> None:
             measure_drain(2000)
             emit_deliveries(options.deliveries)
             print(measure_drain(options.deliveries))
-            for webhooks in (10, 1000, 10_000):
+            for webhooks in options.webhooks:
                 print(measure_emit(webhooks))
 
 

@@ -20,7 +20,8 @@ _STYLE = """
   @media (prefers-color-scheme: dark) {
     text { fill: #f0f6fc } .soft { fill: #9198a1 } .grid { stroke: #3d444d } .range { stroke: #f0f6fc }
     .page { fill: #0d1117 } .c0 { fill: #4493f8; stroke: #4493f8 } .c1 { fill: #f0883e; stroke: #f0883e }
-    .c2 { fill: #3fb950; stroke: #3fb950 } .c3 { fill: #ab7df8; stroke: #ab7df8 } .line { fill: none }
+    .c2 { fill: #3fb950; stroke: #3fb950 } .c3 { fill: #ab7df8; stroke: #ab7df8 }
+    .line { fill: none } .name { stroke: none }
   }
 """
 
@@ -57,7 +58,7 @@ def bars(title: str, axis: str, given: Sequence[Bar]) -> str:
     left, row, top = 360, 28, 56
     bottom = top + row * len(given)
     scale = _scale([bar.least for bar in given] + [bar.most for bar in given], left, WIDTH - 80)
-    parts = [_text(WIDTH / 2, bottom + 42, axis, "middle", "soft")]
+    parts = [_text((left + WIDTH - 80) / 2, bottom + 42, axis, "middle", "soft")]
     for decade in scale.decades():
         x = scale.at(decade)
         parts += [
@@ -84,7 +85,7 @@ def lines(title: str, across: str, up: str, given: Mapping[str, Sequence[tuple[f
     y_scale = _scale([y for points in given.values() for _, y in points], bottom, top)
     parts = [
         _text((left + right) / 2, bottom + 44, across, "middle", "soft"),
-        _text(left - 60, top - 14, up, "start", "soft"),
+        f'<g transform="translate(24 {(top + bottom) / 2}) rotate(-90)">{_text(0, 0, up, "middle", "soft")}</g>',
     ]
     for decade in x_scale.decades():
         x = x_scale.at(decade)
@@ -96,7 +97,7 @@ def lines(title: str, across: str, up: str, given: Mapping[str, Sequence[tuple[f
     for number, (name, points) in enumerate(given.items()):
         places = [(x_scale.at(x), y_scale.at(y)) for x, y in points]
         joined = " ".join(f"{x},{y}" for x, y in places)
-        parts.append(f'<polyline class="line c{number % 4}" points="{joined}" style="fill: none"/>')
+        parts.append(f'<polyline class="line c{number % 4}" points="{joined}"/>')
         parts += [f'<circle class="c{number % 4}" cx="{x}" cy="{y}" r="3.5"/>' for x, y in places]
         parts.append(_text(places[-1][0] + 10, ends[name] + 4, name, "start", f"name c{number % 4}"))
     return _svg(title, bottom + 60, parts)

@@ -47,7 +47,7 @@ SCENARIOS = {
         ),
         module="neighbours",
         arguments=(),
-        quick=("--seconds", "2", "--backlog", "5000"),
+        quick=("--seconds", "1", "--backlog", "5000"),
     ),
     "memory": Scenario(
         title="Memory",
@@ -61,7 +61,7 @@ SCENARIOS = {
         explanation="Within a transaction, with its fan-out to the subscribed webhooks.",
         module="cost",
         arguments=("--deliveries", "2000"),
-        quick=("--deliveries", "2000"),
+        quick=("--deliveries", "200", "--webhooks", "10"),
         starts="emit",
     ),
     "claims": Scenario(
@@ -72,7 +72,7 @@ SCENARIOS = {
         ),
         module="backlog",
         arguments=("--rows", "10000", "1000000", "5000000", "--webhooks", "1", "100", "10000"),
-        quick=("--rows", "2000", "--webhooks", "1", "100"),
+        quick=("--rows", "2000", "4000", "--webhooks", "1"),
         seconds=480,
         plotted=True,
     ),
@@ -103,6 +103,6 @@ def claim_lines(printed: str) -> Lines:
     lines: Lines = {}
     for row in printed.splitlines()[1:]:
         pending, webhooks, _, median, _ = row.replace(",", "").split()
-        name = "behind a full webhook" if webhooks == "behind" else f"{int(webhooks):,} webhooks"
+        name = "behind a full webhook" if webhooks == "behind" else f"webhooks: {int(webhooks):,}"
         lines.setdefault(name, []).append((float(pending), float(median)))
     return lines

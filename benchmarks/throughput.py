@@ -114,7 +114,8 @@ def nginx(folder: Path, given: Program | None = None) -> Iterator[str]:
     command = [program.path, "-p", str(folder), "-c", str(configuration)]
     process = subprocess.Popen(command, env={**os.environ, **program.environment})
     try:
-        wait_until(lambda: answers(port), 10)
+        noted = folder / "nginx.pid"
+        wait_until(lambda: answers(port) and noted.exists() and bool(noted.read_text()), 10)
         yield f"http://127.0.0.1:{port}/hook"
     finally:
         process.terminate()

@@ -78,7 +78,7 @@ CONTENDERS = (
     ),
     Contender(
         name="one-webhook",
-        title="the same, for one webhook alone",
+        title="this engine, `webhooks deliver`, one webhook alone",
         module="engine",
         arguments=("deliver",),
         webhooks=1,
