@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import plot
-from benchmarks.contenders.field import MANY, SCALES
-from benchmarks.environments import REQUIREMENTS, Unavailable, interpreter, versions
+from benchmarks.conditions import conditions
+from benchmarks.contenders.field import MANY
 from benchmarks.scenarios import Section
 from benchmarks.tournament import Entry
 
@@ -17,13 +17,16 @@ HEAD = (
     "contender", "deliveries/s (least – most)", "× one task per delivery", "× django-webhook",
     "CPU µs: workers", "database", "broker", "receiver", "SQL statements", "memory, MB", "p50 / p99, ms",
 )  # fmt: skip
-# What this engine is to reach: the contender, the one it is compared with, how many times faster.
+# What this engine is to reach: the contender, the one it is compared with, how many times faster (0: no target).
 TARGETS = (
     ("deliver-2", "tasks", 45),
     ("qcluster-2", "tasks", 45),
     ("deliver-2", "django-webhook", 70),
     ("qcluster-2", "django-webhook", 70),
     ("sqlite-2", "tasks-sqlite", 12),
+    ("deliver-2", "tasks-kept", 0),
+    ("deliver-2", "django-webhook-kept", 0),
+    ("deliver-2", "django-webhook2", 0),
 )
 OURS, TASKS, PEERS, CLIENTS = range(4)
 COLOURS = {"engine": OURS, "tasks": TASKS, "celery_task": PEERS, "client": CLIENTS}
@@ -76,14 +79,20 @@ class Report:
 
     def _contenders(self) -> list[str]:
         rounds = max(len(entry.rounds) for entry in self.entries)
-        parts = [f"Rounds: {rounds}, each contender in turn; the figures are medians over them."]
+        parts = [
+            f"Rounds: {rounds}, each contender in turn; the figures are medians over them, the ratios medians of each "
+            "round's ratio. What happens at low load was measured once, after them."
+        ]
         if any(entry.rates for entry in self.entries):
             parts.append("![Deliveries per second of each contender](benchmarks/throughput.svg)")
         parts += [self._table(), self._targets()]
         missing = [f"- {entry.contender.title}: {entry.failure}" for entry in self.entries if entry.failure]
         if missing:
             parts += ["Not measured, or not in full:", "\n".join(missing)]
-        return [part for part in parts if part] + [self._setup()]
+        measured = {entry.contender.name for entry in self.entries if entry.rates}
+        facts = conditions(self.receiver, measured, self.cache)
+        parts += ["### How each is set up", "\n".join(f"- {fact}" for fact in facts)]
+        return [part for part in parts if part]
 
     def _table(self) -> str:
         rows = [self._row(entry) for entry in self.entries if entry.rates]
@@ -119,59 +128,12 @@ class Report:
             ratios = one.ratios_to(another) if one else []
             if one and another and ratios:
                 reached = "reached" if statistics.median(ratios) >= wanted else "missed"
-                rows.append(
-                    [one.contender.title, another.contender.title, f"≥ {wanted}", ratio(ratios), reached]
-                )
+                target, verdict = (f"≥ {wanted}", reached) if wanted else ("none", "")
+                rows.append([one.contender.title, another.contender.title, target, ratio(ratios), verdict])
         return table(("this", "times that", "target", "measured", ""), rows) if rows else ""
 
     def _of(self, name: str) -> Entry | None:
         return next((entry for entry in self.entries if entry.contender.name == name), None)
-
-    def _setup(self) -> str:
-        warm_up, _ = SCALES["slow"]
-        facts = [
-            f"Receiver: {self.receiver} on loopback with keep-alive, in one process, which answers 200 at once. "
-            f"Payload: 700 characters, about 1 KB with its envelope. Deliveries belong to {MANY} webhooks.",
-            "All deliveries are owed before the workers start. The clock runs from the first poll after a warm-up "
-            f"({warm_up} deliveries for the slow ones, more for the fast ones) to the first after the last is "
-            "recorded as succeeded; polls are 50 ms apart, and what was recorded before is left out.",
-            "CPU, SQL statements and memory: per delivery, of all the contender's processes together; memory: the "
-            "peak of the largest worker process. BEGIN, COMMIT and savepoints are not counted as statements.",
-            "p50 / p99: from just before the emit to the whole request at a receiver, one webhook, 20 events a second.",
-            "This engine stores each attempt with headers, response and timing; `webhooks.engine` as released, "
-            "settings of `benchmarks/settings.py`; with django-q2's ORM broker as many drains are asked for as there "
-            "are workers.",
-            "One task per delivery: `benchmarks/one_task_per_delivery.py`, a django-q2 cluster of 2 workers with its "
-            "ORM broker, polled every 10 ms; it signs the same two signatures and stores the same Attempt. django-q2 "
-            'closes the database connection after each task, unless CONN_MAX_AGE is set: the row "connections kept".',
-            *self._peers(),
-            "CurlMulti: 64 handles, one thread, the same request again and again. wrk: 2 threads, 32 connections. "
-            "Neither signs nor stores anything: they show what receiver and machine bear.",
-        ]
-        return "### How each is set up\n\n" + "\n".join(f"- {fact}" for fact in facts)
-
-    def _peers(self) -> list[str]:
-        found = []
-        for peer in REQUIREMENTS:
-            entry = self._of(peer)
-            if entry and entry.rates:
-                found.append(f"{peer}: {described_peer(peer, self.cache)}")
-        if found:
-            found.append(
-                "Both peers: Celery with `--concurrency 2` (prefork), Redis on a Unix socket without persistence, the "
-                "same PostgreSQL server in a database of their own, one secret for each webhook, STORE_EVENTS on: for "
-                "each delivery they store its payload and its state, but no response and no timing. Celery closes "
-                'the database connection after each task, unless CELERY_DB_REUSE_MAX is set: the row "connections '
-                'kept". Emitting is saving a model, for which they put one task per webhook on the queue.'
-            )
-        return found
-
-
-def described_peer(peer: str, cache: Path) -> str:
-    try:
-        return versions(interpreter(peer, cache))
-    except Unavailable as error:
-        return str(error)
 
 
 def bar_of(entry: Entry) -> plot.Bar:

@@ -61,7 +61,7 @@ SCENARIOS = {
         explanation="Within a transaction, with its fan-out to the subscribed webhooks.",
         module="cost",
         arguments=("--deliveries", "2000"),
-        quick=("--deliveries", "200", "--webhooks", "10"),
+        quick=("--deliveries", "200"),
         starts="emit",
     ),
     "claims": Scenario(
