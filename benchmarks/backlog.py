@@ -36,7 +36,7 @@ def main() -> None:
             from django.core.management import call_command
 
             call_command("migrate", verbosity=0)
-            print("   pending  webhooks  taken  median ms  most ms")
+            print("   pending  webhooks  taken  median ms  most ms", flush=True)
             for rows in options.rows:
                 for webhooks in options.webhooks:
                     owe(rows, webhooks)

@@ -1,4 +1,4 @@
-"""What a delivery costs one worker on PostgreSQL: processor time by process, SQL statements, memory; and an emit.
+"""What a delivery costs one worker on PostgreSQL (processor time, SQL statements, memory), and what an emit costs.
 
 python -m benchmarks.cost [--deliveries 20000]
 """
@@ -13,8 +13,12 @@ import statistics
 import tempfile
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from benchmarks.throughput import emit_deliveries, nginx, postgresql, prepare
+from benchmarks.throughput import PAYLOAD, emit_deliveries, nginx, postgresql, prepare
+
+if TYPE_CHECKING:
+    from workspace.models import Workspace
 
 
 def main() -> None:
@@ -34,6 +38,7 @@ def main() -> None:
             print(measure_drain(options.deliveries))
             for webhooks in (10, 1000, 10_000):
                 print(measure_emit(webhooks))
+            print(measure_emit_many())
 
 
 def measure_drain(count: int) -> str:
@@ -66,13 +71,57 @@ def measure_drain(count: int) -> str:
 
 
 def measure_emit(webhooks: int) -> str:
-    from django.db import connection, transaction
+    from django.db import transaction
 
     from webhooks.events import emit
+
+    workspace = subscribed(f"of-{webhooks}", webhooks)
+    times, commits = [], []
+    for _ in range(10 if webhooks > 1000 else 60):
+        started = time.perf_counter()
+        with transaction.atomic():
+            emit("activity.published", workspace=workspace, data=PAYLOAD)
+            ended = time.perf_counter()
+        times.append(1000 * (ended - started))
+        commits.append(1000 * (time.perf_counter() - ended))
+    return (
+        f"emit to {webhooks:,} webhooks: median {statistics.median(times):.1f} ms, most {max(times):.1f} ms, "
+        f"then commit {statistics.median(commits):.1f} ms"
+    )
+
+
+def measure_emit_many(count: int = 1000, webhooks: int = 10, rounds: int = 5) -> str:
+    """Emit the same events at once and one by one, in turn; both in one transaction each."""
+    from django.db import transaction
+
+    from webhooks.events import NewEvent, emit, emit_many
+
+    workspace = subscribed("many", webhooks)
+    at_once, one_by_one = [], []
+    for _ in range(rounds):
+        started = time.perf_counter()
+        emit_many(NewEvent("activity.published", workspace, PAYLOAD) for _ in range(count))
+        between = time.perf_counter()
+        with transaction.atomic():
+            for _ in range(count):
+                emit("activity.published", workspace=workspace, data=PAYLOAD)
+        at_once.append(1000 * (between - started))
+        one_by_one.append(1000 * (time.perf_counter() - between))
+    ratio = statistics.median(two / one for one, two in zip(at_once, one_by_one, strict=True))
+    return (
+        f"emit_many of {count:,} events to {webhooks} webhooks: median {statistics.median(at_once):.0f} ms; "
+        f"emit in a loop: {statistics.median(one_by_one):.0f} ms; ratio {ratio:.1f}"
+    )
+
+
+def subscribed(slug: str, webhooks: int) -> Workspace:
+    """Return a new workspace with so many webhooks that want everything."""
+    from django.db import connection
+
     from webhooks.models import Subscription, Webhook
     from workspace.models import Workspace
 
-    workspace = Workspace.objects.create(name=f"{webhooks} webhooks", slug=f"of-{webhooks}")
+    workspace = Workspace.objects.create(name=slug, slug=slug)
     rows = [
         Webhook(workspace=workspace, name=str(number), callback_url="http://127.0.0.1:9/")
         for number in range(webhooks)
@@ -82,15 +131,7 @@ def measure_emit(webhooks: int) -> str:
     )
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE")
-    times = []
-    for _ in range(10 if webhooks > 1000 else 60):
-        with transaction.atomic():
-            started = time.perf_counter()
-            emit("activity.published", workspace=workspace, data={"text": "x" * 700})
-            times.append(1000 * (time.perf_counter() - started))
-    return (
-        f"emit to {webhooks:,} webhooks: median {statistics.median(times):.1f} ms, most {max(times):.1f} ms"
-    )
+    return workspace
 
 
 def backend() -> int:

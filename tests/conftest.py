@@ -31,13 +31,14 @@ def require():
     def needed(program):
         path = shutil.which(program)
         if path is None:
-            _missing(f"{program} is not installed")
+            missing(f"{program} is not installed")
         return path
 
     return needed
 
 
-def _missing(reason):
+def missing(reason):
+    """Skip the test for something that this machine lacks, or fail it under REQUIRE_ALL=1."""
     (pytest.fail if os.environ.get("REQUIRE_ALL") == "1" else pytest.skip)(reason)
 
 
@@ -49,7 +50,7 @@ def network(require):
         try:
             own = stack.enter_context(own_network(ipv6=["2606:2800::1"]))
         except OSError as error:
-            _missing(f"no network of its own can be made: {error}")
+            missing(f"no network of its own can be made: {error}")
         yield own
 
 

@@ -82,7 +82,7 @@ def test_redelivery_begins_anew_in_the_same_row(webhook, user, wakes, status):
     assert (again.attempt_count, again.attempts_before, again.attempts_made) == (8, 8, 0)
     assert (again.lost_claims, again.claim) == (0, None)
     assert abs(again.due_at - queue.database_now()) < timedelta(seconds=5)
-    assert queue.is_due()
+    assert queue.next_due().is_due
     assert wakes == [1]
 
 
@@ -235,7 +235,7 @@ def test_a_test_event_goes_to_its_webhook_alone(webhook, user, wakes):
     assert stored.data == '{"object":{"number":"A-1"}}'
     delivery = Delivery.objects.get()
     assert (delivery.webhook_id, delivery.status) == (webhook.pk, "pending")
-    assert queue.is_due()
+    assert queue.next_due().is_due
     assert wakes == [1]
     with pytest.raises(UnknownEventType):
         actions.send_test(webhook, "order.eaten", by=user)

@@ -51,3 +51,48 @@ def test_no_more_is_taken_than_was_asked_for(workspace):
         make_webhook(workspace, name=str(number), patterns=["order.created"])
     owe(workspace, "order.created", 2)
     assert len(claim(5, alone=False).deliveries) == 5
+
+
+def test_the_look_goes_from_webhook_to_webhook_where_the_head_cannot_be_sent(workspace, monkeypatch):
+    """More webhooks than a tour visits, of which only the last can take anything: three claims find it."""
+    monkeypatch.setattr(candidates, "TOUR", 2)
+    monkeypatch.setattr(candidates, "_last_visited", 0)
+    for number in range(4):
+        make_webhook(workspace, name=f"busy {number}", patterns=["order.paid"])
+    make_webhook(workspace, name="free", patterns=["order.created"])
+    owe(workspace, "order.paid", 30)
+    while claim(100, alone=False).deliveries:
+        pass
+    owe(workspace, "order.created", 20)
+    names = [[one.webhook.name for one in claim(100, alone=False).deliveries] for _ in range(4)]
+    assert [found for found in names if found] == [["free"] * 8]
+    assert names.index(["free"] * 8) <= 2
+
+
+def test_a_tour_keeps_the_cap_and_sends_what_fell_due_first(workspace):
+    make_webhook(workspace, name="busy", patterns=["order.paid"])
+    owe(workspace, "order.paid", 50)
+    claim(100, alone=False)
+    free = make_webhook(workspace, name="free", patterns=["order.created"])
+    owe(workspace, "order.created", 12)
+    # Two of them are among the earliest due rows of all, so that both looks find them.
+    first = list(Delivery.objects.filter(webhook=free).order_by("-pk").values_list("pk", flat=True)[:2])
+    Delivery.objects.filter(pk__in=first).update(due_at=queue.database_now() - timedelta(hours=1))
+    taken = [one.pk for one in claim(100, alone=False).deliveries]
+    assert len(taken) == len(set(taken)) == 8
+    assert set(first) < set(taken)
+    assert not claim(100, alone=False).deliveries
+
+
+def test_a_tour_parks_what_an_ordered_webhook_must_send_later(workspace, monkeypatch):
+    """Its first delivery falls due last: until the others are out of the way, no look would find it."""
+    monkeypatch.setattr(candidates, "_last_visited", 0)
+    make_webhook(workspace, name="busy", patterns=["order.paid"])
+    owe(workspace, "order.paid", 50)
+    claim(100, alone=False)
+    one_by_one = make_webhook(workspace, name="ordered", patterns=["order.created"], ordered=True)
+    owe(workspace, "order.created", 12)
+    first = Delivery.objects.filter(webhook=one_by_one).earliest("pk")
+    Delivery.objects.filter(pk=first.pk).update(due_at=queue.database_now())
+    taken = [one.pk for _ in range(13) for one in claim(100, alone=False).deliveries]
+    assert taken == [first.pk]

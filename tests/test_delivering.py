@@ -86,6 +86,36 @@ def test_it_listens_again_after_its_connections_were_ended(owed, receiver, deliv
 
 
 @pytest.mark.skipif("__import__('django').db.connection.vendor != 'postgresql'", reason="SQLite is polled")
+def test_it_outlasts_a_server_that_is_read_only(owed, receiver, delivering):
+    backends = set()
+
+    def came_again():
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT pid FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+            backends.update(pid for (pid,) in cursor.fetchall())
+        return len(backends) >= 6
+
+    with connection.cursor() as cursor:
+        name = connection.ops.quote_name(connection.settings_dict["NAME"])
+        cursor.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+        emit("order.created", workspace=owed.workspace, data={})
+        cursor.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        try:
+            wait_for(lambda: came_again() or delivering.poll() is not None, 30, "further tries")
+            assert delivering.poll() is None
+        finally:
+            cursor.execute(f"ALTER DATABASE {name} RESET default_transaction_read_only")
+    arrive(receiver, 1)
+    wait_for(lambda: Delivery.objects.filter(status="succeeded").exists(), 30)
+
+
+@pytest.mark.skipif("__import__('django').db.connection.vendor != 'postgresql'", reason="SQLite is polled")
 def test_a_wake_up_that_was_asked_for_is_told_once_until_somebody_hears_it(owed):
     def told():
         for _ in range(3):

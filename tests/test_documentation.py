@@ -49,6 +49,15 @@ def test_every_link_leads_to_a_file(page):
         assert target.startswith("http") or (Path(page).parent / target).exists(), target
 
 
+def test_every_test_that_the_documentation_names_is_there():
+    text = (DOCS / "crash-safety.md").read_text()
+    named = re.findall(r"`(test_\w+\.py)`: ((?:`test_\w+`(?:, )?)+)", text)
+    assert named
+    for file, names in named:
+        present = set(re.findall(r"def (test_\w+)\(", (ROOT / "tests" / file).read_text()))
+        assert set(re.findall(r"test_\w+", names)) <= present, file
+
+
 ROUTES = {
     "token": "POST token/",
     "webhook-list": "GET webhooks/",

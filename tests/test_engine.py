@@ -393,7 +393,7 @@ def test_the_commands_drain_sweep_and_prune(workspace, webhook, receiver, capsys
     assert "1 attempts recorded" in capsys.readouterr().out
     actions.deactivate(webhook, by=None)
     with transaction.atomic():
-        Delivery.objects.update(status="pending", due_at=None)
+        Delivery.objects.update(status="pending", due_at=None, finished_at=None)
     webhook.refresh_from_db()
     actions.activate(webhook, by=None)
     Delivery.objects.update(due_at=None)

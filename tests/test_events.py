@@ -79,18 +79,6 @@ def test_the_same_key_is_the_same_event(workspace):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_rollback_leaves_no_event_no_delivery_and_no_wake_up():
-    workspace = make_workspace()
-    make_webhook(workspace)
-    with pytest.raises(RuntimeError), transaction.atomic():
-        emit("order.created", workspace=workspace, data={})
-        raise RuntimeError
-    assert not Event.objects.exists()
-    assert not Delivery.objects.exists()
-    assert not OrmQ.objects.exists()
-
-
-@pytest.mark.django_db(transaction=True)
 def test_a_commit_asks_for_one_drain_however_much_was_emitted():
     workspace = make_workspace()
     make_webhook(workspace)

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 import pytest
 from django.db import connection, connections, transaction
 
+from tests.concurrency import somebody_waits
 from tests.factories import make_webhook, make_workspace
 from tests.sockets import wait_until
 from webhooks import actions
@@ -80,12 +81,6 @@ def waiting_behind(hold, work):
     finally:
         thread.join(30)
     assert errors == []
-
-
-def somebody_waits():
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT EXISTS (SELECT 1 FROM pg_locks WHERE NOT granted)")
-        return cursor.fetchone()[0]
 
 
 def lock(rows, **options):

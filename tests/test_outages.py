@@ -1,18 +1,26 @@
 """A database that is away for a moment while requests are under way."""
 
+import os
+import signal
 import threading
 import time
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from django.db import OperationalError, connection, transaction
+from django.db.models import F
 
+from tests.conftest import missing
 from tests.factories import make_webhook, make_workspace
 from webhooks import outages, queue
 from webhooks.engine import drain
-from webhooks.events import emit
+from webhooks.events import NewEvent, emit, emit_many
 from webhooks.models import Attempt, Delivery
 
 pytestmark = pytest.mark.django_db(transaction=True)
+
+STALL = 5  # seconds
 
 
 @pytest.fixture
@@ -22,27 +30,82 @@ def owed(receiver):
     return emit("order.created", workspace=workspace, data={})
 
 
-def test_a_database_that_stalls_makes_no_good_request_a_timeout(owed, receiver, settings, monkeypatch):
-    settings.WEBHOOKS = {**settings.WEBHOOKS, "TIMEOUT": 2}
-    claim, stalled = queue.claim, []
+@contextmanager
+def stalled():
+    """Yield a function, to be called from any thread, that makes the database stand still for this connection."""
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute("SELECT pg_backend_pid()")
+            [pid] = cursor.fetchone()
+            if not Path(f"/proc/{pid}/comm").read_text().startswith("postgres"):
+                missing("the database server is on another machine")
+            yield lambda: _stop_for(STALL, pid)
+            os.kill(pid, signal.SIGCONT)
+        else:
+            yield lambda: _write_for(STALL)
 
-    def slow(*args, **options):
-        # The thread that owns the database stands still while the answer comes.
-        if receiver.requests and not stalled:
-            stalled.append(True)
-            time.sleep(3)
-        return claim(*args, **options)
+
+def _stop_for(seconds, pid):
+    os.kill(pid, signal.SIGSTOP)
+    threading.Timer(seconds, os.kill, (pid, signal.SIGCONT)).start()
+
+
+def _write_for(seconds):
+    """Hold SQLite's only place for a writer."""
+    with transaction.atomic():
+        Delivery.objects.update(lost_claims=F("lost_claims"))
+        time.sleep(seconds)
+    connection.close()
+
+
+def test_a_database_that_stalls_for_seconds_makes_no_good_request_a_timeout(owed, receiver, settings):
+    """The stall begins when half of the requests are out, whose answers come while it lasts."""
+    settings.WEBHOOKS = {**settings.WEBHOOKS, "TIMEOUT": 2}
+    emit_many([NewEvent("order.created", owed.workspace, {"n": number}) for number in range(19)])
+    lock, stalls = threading.Lock(), []
 
     def answer(request):
-        time.sleep(0.2)
+        with lock:
+            stall = len(receiver.requests) >= 4 and not stalls
+            stalls.extend([time.monotonic()] if stall else [])
+        if stall:
+            threading.Thread(target=stand_still).start()
+        time.sleep(0.3)
         return 200, {}, b""
 
     receiver.answer = answer
-    monkeypatch.setattr(queue, "claim", slow)
-    assert drain(linger=0) == 1
-    assert stalled
-    assert Attempt.objects.get().duration_ms < 2000
-    assert Delivery.objects.get().status == "succeeded"
+    with stalled() as stand_still:
+        assert drain(linger=0) == 20
+        assert time.monotonic() - stalls[0] > STALL - 0.5
+    assert len(receiver.requests) == 20
+    assert set(Attempt.objects.values_list("outcome", "late")) == {("success", False)}
+    assert max(Attempt.objects.values_list("duration_ms", flat=True)) < 2000
+    assert Delivery.objects.filter(status="succeeded", attempt_count=1).count() == 20
+
+
+@pytest.mark.skipif("connection.vendor == 'sqlite'", reason="SQLite has no connection that can drop")
+def test_a_result_is_recorded_once_though_the_connection_dropped_before_it_came(owed, receiver, monkeypatch):
+    """At the end of its budget a drain claims no more: recording is what it does first after the drop."""
+    ends = threading.Event()
+    monkeypatch.setattr(queue, "wake", ends.set)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        backend = cursor.fetchone()
+
+    def answer(request):
+        assert ends.wait(20)
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_terminate_backend(%s, 5000)", backend)
+            assert cursor.fetchone() == (True,)
+        connection.close()
+        return 200, {}, b""
+
+    receiver.answer = answer
+    assert drain(budget=0.3, linger=0) == 1
+    assert len(receiver.requests) == 1
+    assert Attempt.objects.get().outcome == "success"
+    delivery = Delivery.objects.get()
+    assert (delivery.status, delivery.attempt_count, delivery.lost_claims) == ("succeeded", 1, 0)
 
 
 def test_a_result_is_recorded_once_the_connection_is_back(owed, receiver, monkeypatch):

@@ -6,11 +6,11 @@ from django.db import connection, connections, transaction
 from django.db.models.functions import Now
 
 from tests.factories import make_webhook
+from tests.verdicts import verdict
 from webhooks import actions, queue
 from webhooks.events import emit
 from webhooks.models import Attempt, Delivery, Waker, Webhook
-from webhooks.queue import Verdict, claim, claiming, hand_back, record
-from webhooks.retry import Outcome
+from webhooks.queue import claim, claiming, hand_back, record
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -19,18 +19,6 @@ def owe(workspace, count):
     with transaction.atomic():
         for number in range(count):
             emit("order.created", workspace=workspace, data={"n": number})
-
-
-def verdict(claimed, delivery, status="succeeded", **changes):
-    attempt = Attempt(
-        delivery_id=delivery.pk,
-        number=delivery.attempt_count + 1,
-        started_at=claimed.now,
-        duration_ms=1,
-        outcome="success",
-    )
-    values = {"outcome": Outcome.SUCCESS, "status": status, "ended_because": "", "due_at": None}
-    return Verdict(**{"claim": claimed.token, "attempt": attempt, **values, **changes})
 
 
 def test_a_claim_takes_no_more_than_the_cap_leaves_free(workspace):
@@ -70,7 +58,7 @@ def test_a_record_whose_commit_went_unheard_is_harmless_to_repeat(workspace):
 @pytest.mark.parametrize("in_turn", [True, False])
 def test_six_claimers_take_each_row_once(workspace, monkeypatch, in_turn):
     if not in_turn:  # a claimer that hangs is overtaken: then a row's own lock must do
-        monkeypatch.setattr(claiming, "_turn_taken", lambda db: queue.database_now())
+        monkeypatch.setattr(claiming, "_turn_taken", lambda db: (queue.database_now(), False))
     for number in range(10):
         make_webhook(workspace, name=str(number))
     owe(workspace, 40)

@@ -12,11 +12,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from django.db import DatabaseError, InterfaceError, OperationalError
+from django.db import DatabaseError
 
 from . import engine, notifications, queue, retention
 from .listening import listening
 from .models.database import connection
+from .outages import AWAY
 
 logger = logging.getLogger("webhooks")
 
@@ -40,7 +41,7 @@ def deliver() -> int:
             try:
                 with listening(delivery.wake):
                     delivery.run()
-            except (OperationalError, InterfaceError):
+            except AWAY:
                 logger.exception("Interrupted by the database; going on as soon as it is back.")
                 connection().close()
                 stop.wait(_LONGEST_WAIT)
@@ -76,11 +77,11 @@ class _Delivery(engine.Drain):
         """Return how long nothing can fall due that nobody would tell of."""
         if connection().vendor != "postgresql":
             return _POLL
-        due_at = queue.next_due_at()
-        if due_at is None:
+        wait = queue.next_due().wait
+        if wait is None:
             return _LONGEST_WAIT
         # What is due and was not claimed waits for a slot or for its rate.
-        return min(max((due_at - queue.database_now()).total_seconds(), _POLL), _LONGEST_WAIT)
+        return min(max(wait.total_seconds(), _POLL), _LONGEST_WAIT)
 
 
 @contextmanager

@@ -246,8 +246,8 @@ class Drain:
 
 def _due_soon() -> bool:
     """Whether something falls due before the next sweep."""
-    due_at = queue.next_due_at()
-    return due_at is not None and due_at <= queue.database_now() + queue.SWEEP_INTERVAL
+    wait = queue.next_due().wait
+    return wait is not None and wait <= queue.SWEEP_INTERVAL
 
 
 def _result(

@@ -1,4 +1,4 @@
-"""Getting over a database that is away for a moment, so that what has been sent is recorded all the same."""
+"""Getting over a database that is away or read-only for a moment, so that what has been sent is recorded."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from django.db import InterfaceError, OperationalError
+from django.db import InterfaceError, InternalError, OperationalError
 
 from .models.database import connection
 
@@ -15,12 +15,14 @@ T = TypeVar("T")
 
 logger = logging.getLogger("webhooks")
 
+# What a database raises that is away or full, or read-only as a standby is.
+AWAY = (OperationalError, InterfaceError, InternalError)
 # Seconds between two tries.
 _PAUSES = (0.1, 0.2, 0.5, 1)
 
 
 def outlast(call: Callable[[], T], until: float) -> T:
-    """Return what `call` returns, trying again while the database is away, until the monotonic clock says `until`.
+    """Return what `call` returns, trying again while the database is away until the monotonic clock says `until`.
 
     `call` is one whole transaction, harmless to repeat. What it raises last is raised.
     """
@@ -28,12 +30,14 @@ def outlast(call: Callable[[], T], until: float) -> T:
     while True:
         try:
             return call()
-        except (OperationalError, InterfaceError) as error:
+        except AWAY as error:
             pause = _PAUSES[min(tries, len(_PAUSES) - 1)]
             if connection().in_atomic_block or time.monotonic() + pause > until:
                 raise
             if not tries:
-                logger.warning("The database cannot be reached (%s); trying again.", type(error).__name__)
+                logger.warning(
+                    "The database cannot be reached or written to (%s); trying again.", type(error).__name__
+                )
             connection().close()
         tries += 1
         time.sleep(pause)

@@ -9,7 +9,7 @@ from django.db import models
 from django.db.models.signals import post_delete, post_save, pre_delete, pre_save
 from django.utils.encoding import is_protected_type
 
-from . import catalogue, events
+from . import catalogue, events, leaving
 from .catalogue import ModelConnection
 from .conf import workspace_model
 
@@ -32,11 +32,11 @@ def connect() -> None:
 
 def _workspace_leaves(instance: models.Model, **_: Any) -> None:
     # The collector sends every pre_delete before its first DELETE, so the cascade finds the mark.
-    events.mark_leaving(instance.pk)
+    leaving.mark(instance.pk)
 
 
 def _workspace_left(instance: models.Model, **_: Any) -> None:
-    events.forget_leaving(instance.pk)
+    leaving.forget(instance.pk)
 
 
 class _ModelReceiver:

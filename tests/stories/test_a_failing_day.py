@@ -48,7 +48,7 @@ class Day:
 
     def next_moment(self):
         paused = WebhookState.objects.filter(webhook__is_active=True, paused_until__gt=self.now)
-        moments = [queue.next_due_at(), *paused.values_list("paused_until", flat=True)]
+        moments = [queue.next_due().at, *paused.values_list("paused_until", flat=True)]
         return min(
             (moment for moment in moments if moment and moment > self.now),
             default=datetime.max.replace(tzinfo=self.now.tzinfo),

@@ -60,25 +60,34 @@ class Delivery(models.Model):
         indexes = [
             # Serves new work, retries and the recovery of what a killed worker held.
             models.Index(fields=["due_at"], condition=Q(status="pending"), name="webhooks_delivery_due"),
+            # The next four say "pending" each in a way of its own: a query that says it in the same way can be
+            # answered by no other of them, whatever the statistics are (see queue/candidate_sql.py).
+            # What is due of one webhook, where a backlog that cannot be sent fills the earliest due rows.
             models.Index(
-                fields=["webhook"],
-                condition=Q(status="pending", claim__isnull=False),
-                name="webhooks_delivery_claimed",
+                fields=["webhook", "due_at"],
+                condition=Q(due_at__isnull=False),
+                name="webhooks_delivery_due_of",
+            ),
+            # What is in flight, counted by webhook at each claim.
+            models.Index(
+                fields=["due_at", "webhook"],
+                condition=Q(claim__isnull=False),
+                name="webhooks_delivery_in_flight",
+            ),
+            # The first of an ordered webhook, and whatever else is asked of one webhook's backlog.
+            models.Index(
+                fields=["webhook", "id"],
+                condition=Q(finished_at__isnull=True),
+                name="webhooks_delivery_unfinished",
             ),
             models.Index(
                 fields=["webhook"],
                 condition=Q(status="pending", due_at__isnull=True),
                 name="webhooks_delivery_parked",
             ),
-            # The first of an ordered webhook, and whatever else is asked of one webhook's backlog.
+            # Those that may be killing workers: claimed one at a time, alone. The few that ended so stay in it.
             models.Index(
-                fields=["webhook", "id"], condition=Q(status="pending"), name="webhooks_delivery_pending"
-            ),
-            # Those that may be killing workers: claimed one at a time, alone.
-            models.Index(
-                fields=["due_at"],
-                condition=Q(status="pending", lost_claims__gte=3),
-                name="webhooks_delivery_suspect",
+                fields=["due_at"], condition=Q(lost_claims__gte=3), name="webhooks_delivery_suspects"
             ),
             models.Index(fields=["webhook", "-id"], name="webhooks_delivery_of_webhook"),
             models.Index(fields=["workspace", "-id"], name="webhooks_delivery_list"),

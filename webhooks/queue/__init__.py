@@ -8,7 +8,7 @@ order of their ids: so nobody waits for somebody who waits for him.
 """
 
 from .claiming import Claim, claim
-from .clock import clock_sql, database_now, is_due, next_due_at
+from .clock import NextDue, clock_sql, database_now, next_due
 from .lag import lag
 from .parking import resume_after_commit, unpark, unpark_after_commit
 from .recording import Recorded, hand_back, record
@@ -30,6 +30,7 @@ __all__ = [
     "CHANNEL",
     "SWEEP_INTERVAL",
     "Claim",
+    "NextDue",
     "Recorded",
     "Told",
     "Verdict",
@@ -40,11 +41,10 @@ __all__ = [
     "database_now",
     "enqueue",
     "hand_back",
-    "is_due",
     "lag",
     "linger",
     "locked_states",
-    "next_due_at",
+    "next_due",
     "notify_after_commit",
     "record",
     "remind",

@@ -1,22 +1,31 @@
-"""Candidates: which due rows a claim looks at, and what their webhooks allow."""
+"""Candidates: which due rows a claim looks at, and what their webhooks allow.
+
+First the head is looked at, the earliest due rows of all webhooks. Where a backlog that cannot be sent fills it, the
+look goes on from webhook to webhook: it costs more, but no backlog is longer than it is wide. Neither walks over
+more rows than a bound.
+"""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
-from typing import NamedTuple
-
-from django.db.backends.base.base import BaseDatabaseWrapper
+from typing import Any, NamedTuple
 
 from ..conf import settings
-from ..models import Delivery, Webhook, WebhookState
 from ..models.database import connection
+from .candidate_sql import WORKER_LOST_AFTER, head_sql, tour_sql
+from .low_water import LowWater, beginning
 
 # How many of the earliest due rows a claim looks at.
 HEAD = 2000
-# A delivery whose claim was lost this often is claimed alone.
-SUSPECT_AFTER = 3
-# And at this number it ends.
-WORKER_LOST_AFTER = 5
+# How many webhooks it visits where those yield little.
+TOUR = 500
+
+# The webhook at which this process's last tour ended; the next one begins behind it.
+_last_visited = 0
+# Where its looks begin, at all rows and at suspects.
+_waters = {False: LowWater(), True: LowWater()}
 
 
 class Candidate(NamedTuple):
@@ -50,79 +59,56 @@ class Candidate(NamedTuple):
 
 
 def candidates(now: datetime, limit: int, *, suspects: bool = False) -> list[Candidate]:
-    """Return the earliest due rows, of each webhook no more than it leaves free.
+    """Return due rows in the order in which they fell due, of each webhook no more than it leaves free.
 
-    Webhooks that can take nothing more are left out before the head is cut off, so that their backlog hides
-    nobody. A webhook that is paused, or was and has not delivered since, is tried with one delivery; one that
-    has just recovered gets its backlog a few at a time. What must be set aside does not count against `limit`, and
-    a backlog of it, of a webhook that was just paused or is ordered, hides nobody either.
+    A webhook that is paused, or was and has not delivered since, is tried with one delivery; one that has just
+    recovered gets its backlog a few at a time. What must be set aside does not count against `limit`.
     """
-    found = _found(now, suspects=suspects)
+    found, looked_at = _head(now, suspects=suspects)
+    if looked_at == HEAD and sum(not row.is_aside for row in found) < max(limit // 2, 1):
+        found = _joined(found, _tour(now, suspects=suspects))
     aside = [row for row in found if row.is_aside]
-    if len(aside) >= HEAD // 2:
-        found = _found(now, suspects=suspects, sendable_only=True)
     return [*aside, *[row for row in found if not row.is_aside][:limit]]
 
 
-def _found(now: datetime, *, suspects: bool, sendable_only: bool = False) -> list[Candidate]:
-    """Return the candidates in the order in which they fell due."""
+def _head(now: datetime, *, suspects: bool) -> tuple[list[Candidate], int]:
+    """Return the candidates among the earliest due rows, and how many rows were looked at."""
+    water, began = _waters[suspects], time.monotonic()
+    start = beginning(connection(), water.mark(began))
+    found, looked_at, first = _looked(head_sql, now, suspects=suspects, head=HEAD, beginning=start)
+    if connection().vendor == "postgresql":
+        water.looked(first, now, began, time.monotonic())
+    return found, looked_at
+
+
+def _tour(now: datetime, *, suspects: bool) -> list[Candidate]:
+    """Return the candidates of the webhooks that come next, after those of this process's last tour."""
+    global _last_visited
+    found, visited, last = _looked(tour_sql, now, suspects=suspects, tour=TOUR, after=_last_visited)
+    _last_visited = last if visited == TOUR else 0
+    return found
+
+
+def _looked(
+    sql: Callable[..., str], now: datetime, *, suspects: bool, **bounds: Any
+) -> tuple[list[Candidate], int, Any]:
+    """Return the candidates of a look, how much it looked at, and the look's mark."""
     db = connection()
-    parameters = {"now": db.ops.adapt_datetimefield_value(now), "cap": settings.IN_FLIGHT_PER_WEBHOOK}
-    lost_claims, aside = ">=" if suspects else "<", "FALSE" if sendable_only else "aside"
+    parameters = {
+        "now": db.ops.adapt_datetimefield_value(now),
+        "cap": settings.IN_FLIGHT_PER_WEBHOOK,
+        **bounds,
+    }
     with db.cursor() as cursor:
-        cursor.execute(_sql(db, lost_claims, aside), parameters)
-        return [Candidate._make(row) for row in cursor.fetchall()]
+        cursor.execute(sql(db, suspects=suspects), parameters)
+        rows = cursor.fetchall()
+    number, mark = rows[0][:2]
+    return [Candidate._make(row[2:]) for row in rows if row[2] is not None], number, mark
 
 
-def _sql(db: BaseDatabaseWrapper, lost_claims: str, aside: str) -> str:
-    return f"""
-        WITH {_due(db, lost_claims)}, sorted AS (
-            SELECT due.*, waits OR is_deleted OR lost_claims >= {WORKER_LOST_AFTER} AS aside FROM due
-        ), head AS (
-            SELECT * FROM sorted WHERE {aside} OR (free > 0 AND sendable AND NOT aside)
-            ORDER BY due_at, id LIMIT {HEAD}
-        ), ranked AS (
-            SELECT head.*, ROW_NUMBER() OVER (PARTITION BY webhook_id, aside ORDER BY due_at, id) AS place
-            FROM head
-        )
-        SELECT id, webhook_id, waits, is_deleted, lost_claims, rate_limit, ordered, revision FROM ranked
-        WHERE aside OR place <= free ORDER BY due_at, id
-    """  # noqa: S608  names and constants are ours; every value is a parameter
-
-
-def _due(db: BaseDatabaseWrapper, lost_claims: str) -> str:
-    """Return the due rows, each with what its webhook leaves free and whether it must wait."""
-    models = (Delivery, Webhook, WebhookState)
-    delivery, webhook, state = (db.ops.quote_name(model._meta.db_table) for model in models)
-    postgresql = db.vendor == "postgresql"
-    least = "LEAST" if postgresql else "MIN"
-    revision = "webhook.xmin::text::bigint" if postgresql else "0"
-    return f"""in_flight AS (
-            SELECT webhook_id, COUNT(*) AS number FROM {delivery}
-            WHERE status = 'pending' AND claim IS NOT NULL AND due_at > %(now)s GROUP BY webhook_id
-        ), due AS (
-            SELECT delivery.id, delivery.webhook_id, delivery.due_at, delivery.lost_claims,
-                   {least}(
-                       %(cap)s,
-                       COALESCE(NULLIF(webhook.max_in_flight, 0), %(cap)s),
-                       COALESCE(state.drip, %(cap)s),
-                       CASE WHEN webhook.ordered OR state.paused_until IS NOT NULL THEN 1 ELSE %(cap)s END
-                   ) - COALESCE(in_flight.number, 0) AS free,
-                   NOT webhook.is_active
-                   OR (state.paused_until IS NOT NULL AND state.paused_until > %(now)s)
-                   OR (webhook.ordered AND EXISTS (
-                       SELECT 1 FROM {delivery} AS earlier
-                       WHERE earlier.webhook_id = delivery.webhook_id AND earlier.status = 'pending'
-                         AND earlier.id < delivery.id
-                   )) AS waits,
-                   webhook.deleted_at IS NOT NULL AS is_deleted,
-                   webhook.rate_limit IS NULL OR state.sendable_at IS NULL OR state.sendable_at <= %(now)s
-                   AS sendable,
-                   webhook.rate_limit, webhook.ordered, {revision} AS revision
-            FROM {delivery} AS delivery
-            JOIN {webhook} AS webhook ON webhook.id = delivery.webhook_id
-            LEFT JOIN {state} AS state ON state.webhook_id = delivery.webhook_id
-            LEFT JOIN in_flight ON in_flight.webhook_id = delivery.webhook_id
-            WHERE delivery.status = 'pending' AND delivery.due_at <= %(now)s
-              AND delivery.lost_claims {lost_claims} {SUSPECT_AFTER}
-        )"""  # noqa: S608  as above
+def _joined(head: Iterable[Candidate], tour: Sequence[Candidate]) -> list[Candidate]:
+    """Return what both found. Of a webhook that was visited, the tour found all that may be sent."""
+    visited = {row.webhook_id for row in tour if not row.is_aside}
+    rows = {row.id: row for row in head if row.is_aside or row.webhook_id not in visited}
+    rows.update((row.id, row) for row in tour)
+    return list(rows.values())

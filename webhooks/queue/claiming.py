@@ -15,8 +15,9 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from ..conf import settings
 from ..models import Delivery, Event
 from ..models.database import alias, connection
+from .candidate_sql import suspects_sql
 from .candidates import Candidate, candidates
-from .clock import database_now, is_due
+from .clock import as_moment, clock_sql, next_due
 from .owners import owners_of
 from .pacing import within_rates
 from .parking import park, release
@@ -36,13 +37,15 @@ class Claim:
     """The database's clock when the rows were taken."""
     monotonic: float
     """This process's monotonic clock before that: the lease is counted from here."""
+    read_at: float
+    """And after it: the times of what follows are counted from here, so that none is ahead of the database's."""
     deliveries: Sequence[Delivery] = ()
     touched: int = 0
     """Rows taken, parked or ended."""
 
     def moment(self, monotonic: float) -> datetime:
         """Return the database's time at a reading of the monotonic clock."""
-        return self.now + timedelta(seconds=monotonic - self.monotonic)
+        return self.now + timedelta(seconds=monotonic - self.read_at)
 
 
 def claim(limit: int, *, alone: bool, now: datetime | None = None, sure: bool = False) -> Claim:
@@ -54,39 +57,51 @@ def claim(limit: int, *, alone: bool, now: datetime | None = None, sure: bool = 
     """
     started = time.monotonic()
     token = uuid.uuid4()
-    if limit <= 0 or not (sure or is_due(now)):
-        return Claim(token=token, now=now or database_now(), monotonic=started)
+    if limit <= 0 or not sure:
+        look = next_due(now)
+        if limit <= 0 or not look.is_due:
+            return Claim(token=token, now=look.now, monotonic=started, read_at=time.monotonic())
     with transaction.atomic(using=alias()):
-        turn = _turn_taken(connection())
-        moment = now or turn
-        found = (candidates(moment, 1, suspects=True) if alone else []) or candidates(moment, limit)
+        turn, suspects = _turn_taken(connection())
+        moment, read_at = now or turn, time.monotonic()
+        found = candidates(moment, 1, suspects=True) if alone and suspects else []
+        found = found or candidates(moment, limit)
         touched = _set_aside([row for row in found if row.is_aside], moment)
         sendable = within_rates([row for row in found if not row.is_aside], moment)
         until = moment + timedelta(seconds=settings.LEASE)
         taken = take([row.id for row in sendable], token, moment, until)
         complete = _loaded(taken, sendable, moment)
     return Claim(
-        token=token, now=moment, monotonic=started, deliveries=complete, touched=touched + len(taken)
+        token=token,
+        now=moment,
+        monotonic=started,
+        read_at=read_at,
+        deliveries=complete,
+        touched=touched + len(taken),
     )
 
 
-def _turn_taken(db: BaseDatabaseWrapper) -> datetime:
+def _turn_taken(db: BaseDatabaseWrapper) -> tuple[datetime, bool]:
     """Let claims take turns, so that the cap per webhook is exact; SQLite's transactions do so anyway.
 
     A claimer that hangs must not stop the others: after a while they go on without their turn. Then the cap
-    may be exceeded for a moment; that a row is claimed once rests on its own lock. Returns the database's clock.
+    may be exceeded for a moment; that a row is claimed once rests on its own lock. Returns the database's clock,
+    and whether there is any delivery that must be claimed alone.
     """
-    if db.vendor != "postgresql":
-        return database_now()
-    now: datetime
+    postgresql = db.vendor == "postgresql"
+    turn = (
+        f"pg_try_advisory_xact_lock({_CLAIM_LOCK}), clock_timestamp()"
+        if postgresql
+        else f"1, {clock_sql(db)}"
+    )
     with db.cursor() as cursor:
         for _ in range(500):
-            cursor.execute("SELECT pg_try_advisory_xact_lock(%s), clock_timestamp()", [_CLAIM_LOCK])
-            taken, now = cursor.fetchone()
+            cursor.execute(f"SELECT {turn}, {suspects_sql(db)}", [])
+            taken, now, suspects = cursor.fetchone()
             if taken:
                 break
             time.sleep(0.002)
-    return now
+    return as_moment(now), bool(suspects)
 
 
 def _set_aside(rows: Collection[Candidate], now: datetime) -> int:

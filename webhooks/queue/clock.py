@@ -2,13 +2,34 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+import time
+from datetime import datetime, timedelta, timezone
+from typing import Any, NamedTuple
 
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models.functions import Now
 
+from ..models import Delivery
 from ..models.database import connection
-from .rows import pending
+from .low_water import LowWater, beginning
+
+_water = LowWater()
+
+
+class NextDue(NamedTuple):
+    """When the earliest pending delivery falls due, those in flight counted with their lease's end."""
+
+    at: datetime | None
+    """None: nothing is pending, or all of it waits for its webhook."""
+    now: datetime
+
+    @property
+    def wait(self) -> timedelta | None:
+        """How long until then; zero when something is due."""
+        return None if self.at is None else max(self.at - self.now, timedelta(0))
+
+    @property
+    def is_due(self) -> bool:
+        return self.at is not None and self.at <= self.now
 
 
 def clock_sql(db: BaseDatabaseWrapper) -> str:
@@ -24,16 +45,26 @@ def database_now() -> datetime:
     with db.cursor() as cursor:
         cursor.execute(f"SELECT {clock_sql(db)}", [])
         [value] = cursor.fetchone()
-    if isinstance(value, str):
-        return datetime.fromisoformat(value).replace(tzinfo=timezone.utc)
-    return value
+    return as_moment(value)
 
 
-def is_due(now: datetime | None = None) -> bool:
-    """Return whether any delivery is due: a plain SELECT, which takes no lock."""
-    return pending().filter(due_at__lte=Now() if now is None else now).exists()
+def next_due(now: datetime | None = None) -> NextDue:
+    """Return when something falls due, and the database's clock, or `now` in its place. Takes no lock."""
+    db = connection()
+    delivery = db.ops.quote_name(Delivery._meta.db_table)
+    sql = f"""
+        SELECT (SELECT due_at FROM {delivery} WHERE status = 'pending' AND due_at >= %s ORDER BY due_at LIMIT 1),
+               {clock_sql(db)}
+    """  # noqa: S608  names are ours; every value is a parameter
+    began = time.monotonic()
+    with db.cursor() as cursor:
+        cursor.execute(sql, [beginning(db, _water.mark(began))])
+        at, clock = map(as_moment, cursor.fetchone())
+    _water.looked(at, clock, began, time.monotonic())
+    return NextDue(at, now or clock)
 
 
-def next_due_at() -> datetime | None:
-    """Return when the earliest pending delivery falls due, those in flight counted with their lease's end."""
-    return pending().filter(due_at__isnull=False).order_by("due_at").values_list("due_at", flat=True).first()
+def as_moment(value: Any) -> Any:
+    """Return what a database says of a time: SQLite says it in UTC without saying so, of an expression as text."""
+    moment = datetime.fromisoformat(value) if isinstance(value, str) else value
+    return moment if moment is None or moment.tzinfo else moment.replace(tzinfo=timezone.utc)

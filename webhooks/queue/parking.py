@@ -16,7 +16,7 @@ from django.db.models.functions import Now
 
 from ..models import Delivery
 from ..models.database import alias
-from .rows import deliveries, pending, webhooks
+from .rows import deliveries, pending, pending_of_webhooks, webhooks
 from .waking import wake
 
 BATCH = 5000
@@ -77,7 +77,7 @@ def _resume(webhook_id: int) -> None:
 
 def _probe(webhook_id: int) -> None:
     """Make the earliest delivery of a webhook due that nobody is sending, if there is one."""
-    mine = pending().filter(webhook=webhook_id, claim__isnull=True)
+    mine = pending_of_webhooks().filter(webhook=webhook_id, claim__isnull=True)
     first = list(mine.order_by("pk").values_list("pk", flat=True)[:1])
     mine.filter(pk__in=first).update(due_at=Now())
 
@@ -88,7 +88,9 @@ def release(webhook_ids: Collection[int], now: datetime) -> None:
     It is updated though it may be due already: so this waits for a claim that is parking it at this moment,
     and sees what that made of it.
     """
-    ordered = pending().filter(webhook__in=webhook_ids, webhook__ordered=True, webhook__is_active=True)
+    ordered = pending_of_webhooks().filter(
+        webhook__in=webhook_ids, webhook__ordered=True, webhook__is_active=True
+    )
     firsts = [row["first"] for row in ordered.order_by().values("webhook").annotate(first=Min("pk"))]
     if firsts:
         waiting = Q(due_at__isnull=True) | Q(due_at__lte=now)
@@ -113,4 +115,4 @@ def _firsts_made_due(parked: QuerySet[Delivery], moment: datetime | Now) -> int:
 
 
 def _earlier() -> QuerySet[Delivery]:
-    return pending().filter(webhook=OuterRef("webhook"), pk__lt=OuterRef("pk"))
+    return pending_of_webhooks().filter(webhook=OuterRef("webhook"), pk__lt=OuterRef("pk"))

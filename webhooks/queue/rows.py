@@ -17,6 +17,11 @@ def pending() -> models.QuerySet[Delivery]:
     return deliveries().filter(status=Delivery.Status.PENDING)
 
 
+def pending_of_webhooks() -> models.QuerySet[Delivery]:
+    """Return the same, to be filtered by webhook: said in the words of the index on (webhook, id) as well."""
+    return pending().filter(finished_at__isnull=True)
+
+
 def states() -> models.QuerySet[WebhookState]:
     return WebhookState.objects.using(alias())
 

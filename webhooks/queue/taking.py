@@ -11,6 +11,7 @@ from django.db.models import F
 
 from ..models import Delivery, Webhook
 from ..models.database import alias, connection
+from .candidate_sql import IS_STILL_PENDING
 from .rows import deliveries, pending
 
 
@@ -40,16 +41,21 @@ def _taken(ids: Sequence[int], token: uuid.UUID, now: datetime, until: datetime)
 def _taken_in_one(
     db: BaseDatabaseWrapper, ids: Sequence[int], token: uuid.UUID, now: datetime, until: datetime
 ) -> list[Delivery]:
-    """The same in one statement: it spares a third of the claim."""
+    """The same in one statement: it spares a third of the claim.
+
+    The conditions are written so that no other index seems to answer them: with statistics of a time at which nothing
+    was due a walk over all that is due, or all of a webhook's, looks cheaper than finding these rows by their keys.
+    """
     table, webhook = (db.ops.quote_name(model._meta.db_table) for model in (Delivery, Webhook))
     fields = Delivery._meta.concrete_fields
     columns = ", ".join(f"delivery.{db.ops.quote_name(str(field.column))}" for field in fields)
     sql = f"""
         WITH due AS (
             SELECT delivery.id FROM {table} AS delivery
-            JOIN {webhook} AS webhook ON webhook.id = delivery.webhook_id
-            WHERE delivery.id = ANY(%s) AND delivery.status = 'pending' AND delivery.due_at <= %s
-              AND webhook.is_active AND webhook.deleted_at IS NULL
+            JOIN {webhook} AS webhook ON webhook.id = delivery.webhook_id + 0
+            WHERE delivery.id = ANY(%s) AND delivery.{IS_STILL_PENDING}
+              AND COALESCE(delivery.due_at, 'infinity') <= %s AND webhook.is_active
+              AND webhook.deleted_at IS NULL
             ORDER BY delivery.id FOR UPDATE OF delivery SKIP LOCKED
         )
         UPDATE {table} AS delivery SET claim = %s, due_at = %s, lost_claims = lost_claims + 1

@@ -14,6 +14,7 @@ from django.db.models import F
 
 from ..models import Attempt, Delivery, Webhook, WebhookState
 from ..models.database import alias, connection
+from .candidate_sql import IS_STILL_PENDING
 from .rows import deliveries, pending, states, webhooks
 from .states import HEALTHY
 from .verdict import Verdict
@@ -153,7 +154,7 @@ def _sql(db: BaseDatabaseWrapper) -> str:
         ), fenced AS MATERIALIZED (
             SELECT delivery.id FROM {delivery} AS delivery
             JOIN verdict ON verdict.delivery_id = delivery.id
-            WHERE delivery.status = 'pending' AND delivery.claim = verdict.claim
+            WHERE delivery.{IS_STILL_PENDING} AND delivery.claim IS NOT DISTINCT FROM verdict.claim
             ORDER BY delivery.id FOR UPDATE OF delivery
         ), updated AS (
             UPDATE {delivery} AS delivery SET

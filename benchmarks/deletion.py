@@ -1,0 +1,89 @@
+"""How long people wait for the deletion of a webhook that is owed a million deliveries, and how fast these then end.
+
+    python -m benchmarks.deletion [--rows 1000000]
+
+On PostgreSQL; over the API and in the admin, through Django's test client.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.backlog import owe
+from benchmarks.throughput import postgresql
+
+if TYPE_CHECKING:
+    from django.test import Client
+
+    from webhooks.models import Webhook
+
+CLAIMS = 10
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="webhooks-benchmark-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        with postgresql(folder):
+            import django
+
+            django.setup()
+            from django.core.management import call_command
+
+            call_command("migrate", verbosity=0)
+            for face, delete in (("API", by_api), ("admin", by_admin)):
+                print(f"{face}: {measured(options.rows, delete)}", flush=True)
+
+
+def measured(rows: int, delete: Callable[[Client, Webhook], int]) -> str:
+    from django.test import Client
+
+    from webhooks.models import Webhook
+    from webhooks.queue import claim
+
+    owe(rows, 1)
+    webhook = Webhook.objects.get()
+    client = Client(headers={"host": "localhost"})
+    client.force_login(superuser())
+    started = time.perf_counter()
+    status = delete(client, webhook)
+    elapsed = time.perf_counter() - started
+    started = time.perf_counter()
+    ended = sum(claim(512, alone=True).touched for _ in range(CLAIMS))
+    rate = ended / (time.perf_counter() - started)
+    return f"{rows:,} deliveries, {1000 * elapsed:.0f} ms (HTTP {status}); then {rate:,.0f} of them ended a second"
+
+
+def superuser() -> Any:
+    from django.contrib.auth import get_user_model
+
+    users = get_user_model().objects
+    return users.filter(username="bench").first() or users.create_superuser("bench", "", "bench")
+
+
+def by_api(client: Client, webhook: Webhook) -> int:
+    url = f"/api/v1/workspaces/{webhook.workspace.slug}/webhooks/{webhook.pk}/"
+    return client.delete(url).status_code
+
+
+def by_admin(client: Client, webhook: Webhook) -> int:
+    """Both pages: the one that asks, and the one that is answered."""
+    from django.urls import reverse
+
+    url = reverse("admin:webhooks_webhook_delete", args=[webhook.pk])
+    assert client.get(url).status_code == 200
+    return client.post(url, {"post": "yes"}).status_code
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,111 @@
+"""What a claim looks for is found by the right index, also when statistics know of nothing pending."""
+
+import uuid
+
+import pytest
+from django.db import connection
+
+from tests.factories import make_webhook, make_workspace
+from tests.verdicts import verdict
+from webhooks import queue
+from webhooks.events import emit
+from webhooks.models import Delivery
+from webhooks.queue import candidate_sql, taking, writing
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+ROWS = 20_000
+
+
+@pytest.fixture(params=["of an idle time", "of the backlog"])
+def backlog(request):
+    """A backlog of one webhook, and what the statistics know: an empty table, or the rows."""
+    if connection.vendor != "postgresql":
+        pytest.skip("PostgreSQL's statistics")
+    workspace = make_workspace()
+    make_webhook(workspace)
+    emit("order.created", workspace=workspace, data={})
+    with connection.cursor() as cursor:
+        if request.param == "of an idle time":
+            cursor.execute(
+                "UPDATE webhooks_delivery SET status = 'succeeded', due_at = NULL, finished_at = now()"
+            )
+            cursor.execute("VACUUM ANALYZE webhooks_delivery")
+        cursor.execute(
+            """
+            INSERT INTO webhooks_delivery (event_id, webhook_id, workspace_id, event_type, status, ended_because,
+                due_at, claim, lost_claims, attempt_count, attempts_before, created_at, finished_at)
+            SELECT gen_random_uuid(), webhook_id, workspace_id, event_type, 'pending', '', now(), NULL, 0, 0, 0,
+                now(), NULL
+            FROM webhooks_delivery, generate_series(1, %s)
+            """,
+            [ROWS],
+        )
+        if request.param == "of the backlog":
+            cursor.execute("VACUUM ANALYZE webhooks_delivery")
+    return workspace
+
+
+def plan(sql, parameters):
+    explain, column = ("EXPLAIN", 0) if connection.vendor == "postgresql" else ("EXPLAIN QUERY PLAN", 3)
+    with connection.cursor() as cursor:
+        cursor.execute(f"{explain} {sql}", parameters)
+        return "\n".join(row[column] for row in cursor.fetchall())
+
+
+def values(**more):
+    return {"now": queue.database_now(), "cap": 8, "beginning": "-infinity", "head": 2000, **more}
+
+
+@pytest.mark.parametrize("suspects", [False, True])
+def test_sqlite_walks_along_no_table(suspects):
+    if connection.vendor != "sqlite":
+        pytest.skip("SQLite's plans")
+    head = plan(candidate_sql.head_sql(connection, suspects=suspects), values())
+    tour = plan(candidate_sql.tour_sql(connection, suspects=suspects), values(tour=500, after=0))
+    for text, looks in ((head, ["suspects" if suspects else "due"]), (tour, ["due_of"])):
+        assert indices(text) >= {f"webhooks_delivery_{name}" for name in (*looks, "in_flight", "unfinished")}
+        assert "SCAN webhooks_delivery" not in text
+        assert "SCAN mine" not in text
+        assert "SCAN next" not in text
+
+
+def indices(text):
+    return {word for word in text.replace('"', " ").split() if word.startswith("webhooks_delivery_")} - {
+        f"webhooks_delivery_{number}" for number in range(9)
+    }
+
+
+@pytest.mark.parametrize(("suspects", "first"), [(False, "due"), (True, "suspects")])
+def test_the_head(backlog, suspects, first):
+    text = plan(candidate_sql.head_sql(connection, suspects=suspects), values())
+    assert indices(text) == {f"webhooks_delivery_{name}" for name in (first, "in_flight", "unfinished")}
+    assert "Seq Scan on webhooks_delivery" not in text
+
+
+@pytest.mark.parametrize("suspects", [False, True])
+def test_the_tour(backlog, suspects):
+    text = plan(candidate_sql.tour_sql(connection, suspects=suspects), values(tour=500, after=0))
+    found = indices(text) - ({"webhooks_delivery_suspects"} if suspects else set())
+    assert found == {f"webhooks_delivery_{name}" for name in ("due_of", "in_flight", "unfinished")}
+    assert "Seq Scan on webhooks_delivery" not in text
+
+
+def test_what_is_taken_and_what_is_recorded_is_found_by_its_key(backlog):
+    seen = []
+
+    def explained(execute, sql, parameters, many, context):
+        if "FOR UPDATE OF delivery" in sql and not sql.startswith("EXPLAIN"):
+            seen.append(plan(sql, parameters))
+        return execute(sql, parameters, many, context)
+
+    ids = list(Delivery.objects.filter(status="pending").values_list("pk", flat=True)[:300])
+    now = queue.database_now()
+    with connection.execute_wrapper(explained):
+        taking.take(ids, uuid.uuid4(), now, now)
+        claimed = queue.claim(8, alone=False)
+        writing.write([verdict(claimed, one) for one in claimed.deliveries], claimed.now)
+    assert len(seen) == 3
+    for text in seen:
+        assert "webhooks_delivery_pkey" in text
+        assert not indices(text) - {"webhooks_delivery_pkey"}

@@ -1,0 +1,177 @@
+"""The two looks of a claim at what is due, as SQL for both databases. Every value is a parameter.
+
+Each returns (number, mark, …candidate) in the order in which the candidates fell due: how much was looked at, and
+something of where, stand in every row, and in one row beside NULLs if there is no candidate.
+
+PostgreSQL plans them by statistics that may be of a time at which nothing was pending, when every join and every
+partial index seems equally good. So little is left to choose: what is many is counted by sorting, not by a join, and
+what must be found by one index is said to be pending in the words of that index, and asked for in its order.
+"""
+
+from __future__ import annotations
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import Model
+
+from ..models import Delivery, Webhook, WebhookState
+
+# A delivery whose claim was lost this often is claimed alone.
+SUSPECT_AFTER = 3
+# And at this number it ends.
+WORKER_LOST_AFTER = 5
+
+# Says it so that no partial index seems to answer it.
+IS_STILL_PENDING = "status || '' = 'pending'"
+
+_CANDIDATE = "id, webhook_id, waits, is_deleted, lost_claims, rate_limit, ordered, revision"
+_STANDING = "webhook_id, free, is_held, is_deleted, sendable, rate_limit, ordered, revision"
+
+
+def head_sql(db: BaseDatabaseWrapper, *, suspects: bool) -> str:
+    """Return the look at the %(head)s earliest due rows, from %(beginning)s on. `mark`: when the first fell due."""
+    is_pending = IS_STILL_PENDING if suspects else "status = 'pending'"
+    return f"""
+        WITH looked_at AS (
+            SELECT id, webhook_id, due_at, lost_claims FROM {_table(db, Delivery)}
+            WHERE {is_pending} AND due_at BETWEEN %(beginning)s AND %(now)s AND {_lost_claims(suspects)}
+            ORDER BY due_at LIMIT %(head)s
+        ), {_counted(db, "id, webhook_id, due_at, lost_claims")}, {_standing(db)}, due AS (
+            SELECT id, due_at, lost_claims, {_STANDING} FROM standing
+        ), {_ranked(db)}
+        SELECT whole.number, whole.mark, {_CANDIDATE}
+        FROM (SELECT COUNT(*) AS number, MIN(due_at) AS mark FROM looked_at) AS whole
+        LEFT JOIN ranked ON {_CHOSEN} ORDER BY due_at, id
+    """  # noqa: S608  names and constants are ours; every value is a parameter
+
+
+def tour_sql(db: BaseDatabaseWrapper, *, suspects: bool) -> str:
+    """Return the look at the next %(tour)s webhooks after %(after)s that have anything due some time.
+
+    `mark`: the last of them.     Of each that can take something the earliest due rows are looked at, %(cap)s at most.
+    """
+    return f"""
+        WITH RECURSIVE looked_at(webhook_id, number) AS (
+            SELECT {_next_webhook(db, "%(after)s")}, 1
+            UNION ALL
+            SELECT {_next_webhook(db, "looked_at.webhook_id")}, number + 1 FROM looked_at
+            WHERE webhook_id IS NOT NULL AND number < %(tour)s
+        ), {_counted(db, "0, webhook_id, NULL, NULL")}, {_standing(db)}, due AS (
+            SELECT owed.id, owed.due_at, owed.lost_claims, {_STANDING.replace("webhook_id", "standing.webhook_id")}
+            FROM standing {_firsts(db, suspects)}
+            WHERE standing.free > 0 AND standing.sendable
+        ), {_ranked(db)}
+        SELECT whole.number, whole.mark, {_CANDIDATE}
+        FROM (SELECT COUNT(webhook_id) AS number, MAX(webhook_id) AS mark FROM looked_at) AS whole
+        LEFT JOIN ranked ON {_CHOSEN} ORDER BY due_at, id
+    """  # noqa: S608  as above
+
+
+# Of what can be sent, no more than the webhook leaves free.
+_CHOSEN = "ranked.aside OR (ranked.sendable AND ranked.place <= ranked.free)"
+
+
+def suspects_sql(db: BaseDatabaseWrapper) -> str:
+    """Return the expression for whether any delivery is pending that may be killing workers."""
+    return (
+        f"EXISTS (SELECT 1 FROM {_table(db, Delivery)} "  # noqa: S608  as above
+        f"WHERE lost_claims >= {SUSPECT_AFTER} AND {IS_STILL_PENDING})"
+    )
+
+
+def _lost_claims(suspects: bool) -> str:
+    return f"lost_claims {'>=' if suspects else '<'} {SUSPECT_AFTER}"
+
+
+def _next_webhook(db: BaseDatabaseWrapper, after: str) -> str:
+    return (
+        f"(SELECT next.webhook_id FROM {_table(db, Delivery)} AS next "  # noqa: S608  as above
+        f"WHERE next.due_at IS NOT NULL AND next.webhook_id > {after} ORDER BY next.webhook_id, next.due_at LIMIT 1)"
+    )
+
+
+def _counted(db: BaseDatabaseWrapper, columns: str) -> str:
+    """Return what was looked at, each row with the number of its webhook's deliveries in flight."""
+    return f"""in_flight AS (
+            SELECT webhook_id FROM {_table(db, Delivery)}
+            WHERE claim IS NOT NULL AND due_at > %(now)s ORDER BY due_at, webhook_id
+        ), together(id, webhook_id, due_at, lost_claims, number) AS (
+            SELECT {columns}, 0 FROM looked_at
+            UNION ALL SELECT NULL, webhook_id, NULL, NULL, 1 FROM in_flight
+        ), counted AS (
+            SELECT id, webhook_id, due_at, lost_claims, SUM(number) OVER (PARTITION BY webhook_id) AS in_flight
+            FROM together
+        )"""  # noqa: S608  as above
+
+
+def _standing(db: BaseDatabaseWrapper) -> str:
+    """Return the same, each row with what its webhook allows: how many more in flight, and whether it must wait."""
+    webhook, state = (_table(db, model) for model in (Webhook, WebhookState))
+    postgresql = db.vendor == "postgresql"
+    least = "LEAST" if postgresql else "MIN"
+    revision = "webhook.xmin::text::bigint" if postgresql else "0"
+    return f"""standing AS (
+            SELECT counted.id, counted.due_at, counted.lost_claims, counted.webhook_id,
+                   {least}(
+                       %(cap)s,
+                       COALESCE(NULLIF(webhook.max_in_flight, 0), %(cap)s),
+                       COALESCE(state.drip, %(cap)s),
+                       CASE WHEN webhook.ordered OR state.paused_until IS NOT NULL THEN 1 ELSE %(cap)s END
+                   ) - counted.in_flight AS free,
+                   NOT webhook.is_active
+                   OR (state.paused_until IS NOT NULL AND state.paused_until > %(now)s) AS is_held,
+                   webhook.deleted_at IS NOT NULL AS is_deleted,
+                   webhook.rate_limit IS NULL OR state.sendable_at IS NULL OR state.sendable_at <= %(now)s
+                   AS sendable,
+                   webhook.rate_limit, webhook.ordered, {revision} AS revision
+            FROM counted
+            JOIN {webhook} AS webhook ON webhook.id = counted.webhook_id
+            LEFT JOIN {state} AS state ON state.webhook_id = counted.webhook_id
+            WHERE counted.id IS NOT NULL
+        )"""  # noqa: S608  as above
+
+
+def _ranked(db: BaseDatabaseWrapper) -> str:
+    """Return what is due, each with its place among the due rows of its webhook that are like it."""
+    return f"""sorted AS (
+            SELECT due.*, is_held OR (ordered AND due.id > {_first_of_all(db)}) AS waits FROM due
+        ), apart AS (
+            SELECT sorted.*, waits OR is_deleted OR lost_claims >= {WORKER_LOST_AFTER} AS aside FROM sorted
+        ), ranked AS (
+            SELECT apart.*, ROW_NUMBER() OVER (PARTITION BY webhook_id, aside ORDER BY due_at, id) AS place
+            FROM apart
+        )"""  # noqa: S608  as above
+
+
+def _firsts(db: BaseDatabaseWrapper, suspects: bool) -> str:
+    """Return the join of each webhook with its earliest due rows."""
+    delivery = _table(db, Delivery)
+    columns = "mine.id, mine.due_at, mine.lost_claims" if db.vendor == "postgresql" else "mine.id"
+    firsts = f"""(
+                SELECT {columns} FROM {delivery} AS mine
+                WHERE mine.webhook_id = standing.webhook_id AND mine.due_at <= %(now)s
+                  AND mine.{IS_STILL_PENDING} AND mine.{_lost_claims(suspects)}
+                ORDER BY mine.due_at LIMIT %(cap)s
+            )"""  # noqa: S608  as above
+    if db.vendor == "postgresql":
+        return f"CROSS JOIN LATERAL {firsts} AS owed"
+    return f"JOIN {delivery} AS owed ON owed.id IN {firsts}"
+
+
+def _first_of_all(db: BaseDatabaseWrapper) -> str:
+    """Return the first pending delivery of the webhook of what is due.
+
+    PostgreSQL would rather walk along another index, which begins with all that has ended, and expects to meet what is
+    pending soon. Compared as a pair and asked for in the order of the pair, it is found by the index on both.
+    """
+    bounds = "mine.webhook_id = due.webhook_id AND mine.id <= due.id"
+    if db.vendor == "postgresql":
+        pair = "(mine.webhook_id, mine.id)"
+        bounds = f"{pair} >= (due.webhook_id, 0) AND {pair} <= (due.webhook_id, due.id)"
+    return f"""(
+                SELECT mine.id FROM {_table(db, Delivery)} AS mine WHERE mine.finished_at IS NULL AND {bounds}
+                ORDER BY mine.webhook_id, mine.id LIMIT 1
+            )"""  # noqa: S608  as above
+
+
+def _table(db: BaseDatabaseWrapper, model: type[Model]) -> str:
+    return db.ops.quote_name(model._meta.db_table)
