@@ -28,7 +28,11 @@ class CeleryTasks:
 
         django.setup()
         from django.core.management import call_command
-        from django_webhook.models import Webhook, WebhookSecret, WebhookTopic
+        from django_webhook.models import (  # type: ignore[import-not-found]
+            Webhook,
+            WebhookSecret,
+            WebhookTopic,
+        )
 
         call_command("migrate", verbosity=0, run_syncdb=True)
         call_command("flush", verbosity=0, interactive=False)

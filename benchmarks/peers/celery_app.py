@@ -2,7 +2,7 @@
 
 import os
 
-from celery import Celery
+from celery import Celery  # type: ignore[import-not-found]
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "benchmarks.peers.settings")
 
