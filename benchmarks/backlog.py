@@ -12,6 +12,7 @@ import argparse
 import statistics
 import tempfile
 import time
+from datetime import datetime
 from pathlib import Path
 
 from benchmarks.throughput import postgresql
@@ -106,7 +107,7 @@ def measured() -> str:
     return f"{taken:>6} {statistics.median(times):>10.1f} {max(times):>8.1f}"
 
 
-def now():
+def now() -> datetime:
     from webhooks.queue import database_now
 
     return database_now()
