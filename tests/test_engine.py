@@ -521,3 +521,28 @@ def test_a_drain_goes_on_when_its_last_results_free_what_waited_for_a_slot(
     for _ in range(3):
         emit_one(workspace)
     assert drain(linger=0) == 3
+
+
+def test_a_drain_with_more_than_it_can_take_brings_one_other(
+    workspace, webhook, receiver, settings, monkeypatch
+):
+    settings.WEBHOOKS = {**settings.WEBHOOKS, "CONCURRENCY": 4}
+    for _ in range(12):
+        emit_one(workspace)
+    asked = []
+    monkeypatch.setattr(
+        "webhooks.queue.waking.async_task", lambda *arguments, **options: asked.append(arguments)
+    )
+    assert drain(linger=0) == 12
+    assert asked == [("webhooks.tasks.drain",)]
+
+
+def test_a_drain_that_can_take_all_brings_nobody(workspace, webhook, receiver, monkeypatch):
+    for _ in range(3):
+        emit_one(workspace)
+    asked = []
+    monkeypatch.setattr(
+        "webhooks.queue.waking.async_task", lambda *arguments, **options: asked.append(arguments)
+    )
+    assert drain(linger=0) == 3
+    assert asked == []

@@ -100,6 +100,7 @@ class Drain:
         self.claimed = False
         self.holds_linger = False
         self.replaced = False
+        self.has_company = False
 
     def run(self) -> int:
         self.sender.start()
@@ -142,6 +143,10 @@ class Drain:
         alone = not self.outstanding
         claim = self._steadily(lambda: queue.claim(free, alone=alone, now=now, sure=self.claimed))
         self.claimed = claim.touched > 0
+        if len(claim.deliveries) == free and not self.has_company:
+            # There is more than one process sends at once: each drain brings one other, until all workers are busy.
+            self.has_company = True
+            queue.wake()
         sendable_until = claim.monotonic + settings.LEASE - settings.TIMEOUT - RECORD_MARGIN
         unsendable = []
         unsent = [delivery for delivery in claim.deliveries if not self._under_way(claim, delivery)]
