@@ -7,6 +7,7 @@ from django.db import IntegrityError, connection, transaction
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
+from tests import own_workspace  # noqa: F401
 from tests.concurrency import beside
 from tests.factories import make_user, make_webhook, make_workspace
 from tests.test_admin import text

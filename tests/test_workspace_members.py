@@ -12,6 +12,7 @@ from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
+from tests import own_workspace  # noqa: F401
 from tests.factories import make_user, make_workspace
 from tests.test_admin import text
 from webhooks.models import Event

@@ -9,6 +9,7 @@ from django.contrib.auth import get_user_model
 from django.test import Client
 from django.urls import get_script_prefix, get_urlconf, reverse
 
+from tests import own_workspace  # noqa: F401
 from tests.factories import make_user, make_webhook, make_workspace
 from tests.test_admin import make_delivery, text
 from webhooks.models import Event, Webhook
