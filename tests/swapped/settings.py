@@ -5,5 +5,5 @@ from tests.settings import INSTALLED_APPS, WEBHOOKS
 
 WEBHOOKS_WORKSPACE_MODEL = "swapped.Team"
 INSTALLED_APPS = [*(app for app in INSTALLED_APPS if app not in ("workspace", "project")), "tests.swapped"]
-WEBHOOKS = {key: value for key, value in WEBHOOKS.items() if key != "ACCESS"}
+WEBHOOKS = {key: value for key, value in WEBHOOKS.items() if key not in ("ACCESS", "QUOTAS")}
 ROOT_URLCONF = "tests.swapped.urls"
