@@ -32,7 +32,8 @@ def answered() -> Iterator[None]:
 
 def _by_field(error: ModelError) -> dict[str, list[str]]:
     """Return what is wrong by field, and under the framework's own name what is about none of them."""
+    unnamed = str(api_settings.NON_FIELD_ERRORS_KEY)
     if not hasattr(error, "error_dict"):
-        return {str(api_settings.NON_FIELD_ERRORS_KEY): error.messages}
-    names = {NON_FIELD_ERRORS: str(api_settings.NON_FIELD_ERRORS_KEY)}
-    return {names.get(name, name): messages for name, messages in error.message_dict.items()}
+        return {unnamed: error.messages}
+    named = error.message_dict
+    return {unnamed if name == NON_FIELD_ERRORS else name: messages for name, messages in named.items()}
