@@ -9,9 +9,20 @@ from django.contrib import admin
 from django.db.models import ForeignKey, QuerySet
 from django.http import HttpRequest
 
-from webhooks import access
-from webhooks.admin.scope import ScopedAdmin, may, may_anywhere, workspaces_granting
+from webhooks.admin import DeliveryAdmin, EventAdmin, WebhookAdmin
+from webhooks.admin.scope import (
+    ScopedAdmin,
+    entered,
+    may,
+    may_anywhere,
+    sees_several,
+    workspaces,
+    workspaces_granting,
+)
+from webhooks.models import Delivery, Event, Webhook
 
+from .admin_site import site
+from .member_pages import MembershipAdmin
 from .models import Activity, Membership, Workspace
 
 # Whoever may delete a workspace's webhooks also manages the workspace itself: its owners and admins.
@@ -44,7 +55,7 @@ class WorkspaceAdmin(ScopedAdmin):
     inlines = (MembershipInline,)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Workspace]:
-        return admin.ModelAdmin.get_queryset(self, request).filter(pk__in=access.workspaces(request.user))
+        return admin.ModelAdmin.get_queryset(self, request).filter(pk__in=workspaces(request))
 
     def get_prepopulated_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         # The slug of an existing workspace stands in addresses: it must not follow the name.
@@ -86,12 +97,18 @@ class WorkspaceAdmin(ScopedAdmin):
 
 @admin.register(Activity)
 class ActivityAdmin(ScopedAdmin):
-    list_display = ("title", "workspace", "status", "author", "updated_at")
     list_select_related = ("workspace", "author")
     list_filter = ("status",)
     allowed_lookups = frozenset({"status__exact"})
     search_fields = ("title",)
-    fields = ("workspace", "title", "body", "status", "scheduled_at", "published_at")
+
+    def get_list_display(self, request: HttpRequest) -> tuple[str, ...]:
+        workspace = ("workspace",) if sees_several(request) else ()
+        return ("title", *workspace, "status", "author", "updated_at")
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        workspace = ("workspace",) if entered(request) is None else ()
+        return (*workspace, "title", "body", "status", "scheduled_at", "published_at")
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         # Who writes activities also takes them away.
@@ -108,4 +125,18 @@ class ActivityAdmin(ScopedAdmin):
     def save_model(self, request: HttpRequest, obj: Activity, form: Any, change: bool) -> None:
         if not change:
             obj.author_id = request.user.pk
+            only = entered(request)
+            if only is not None:
+                obj.workspace_id = only.pk
         super().save_model(request, obj, form, change)
+
+
+# A workspace's own site, at /w/<slug>/.
+for model, model_admin in (
+    (Activity, ActivityAdmin),
+    (Membership, MembershipAdmin),
+    (Webhook, WebhookAdmin),
+    (Delivery, DeliveryAdmin),
+    (Event, EventAdmin),
+):
+    site.register(model, model_admin)

@@ -4,7 +4,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("workspace", "0001_initial"),
+        ("workspace", "0002_invitations"),
     ]
 
     operations = [
