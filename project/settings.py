@@ -124,4 +124,8 @@ if os.environ.get("REDIS_URL"):
 else:
     Q_CLUSTER["orm"] = "default"
 
-WEBHOOKS = {"ACCESS": "workspace.access.RoleAccess", **json.loads(os.environ.get("WEBHOOKS", "{}"))}
+WEBHOOKS = {
+    "ACCESS": "workspace.access.RoleAccess",
+    "QUOTAS": "workspace.quotas.quota_of",
+    **json.loads(os.environ.get("WEBHOOKS", "{}")),
+}

@@ -62,6 +62,8 @@ class Settings:
     BASE_URL: str | None = None
     # Ended deliveries, their attempts and their events are kept this long; None: for ever.
     RETENTION_DAYS: float | None = 30
+    # Dotted path of a callable `(workspace) -> webhooks.quota.Quota`; None: no workspace has a bound.
+    QUOTAS: str | None = None
     # "django-q2": a task is asked for; "notify": PostgreSQL's NOTIFY, for `manage.py webhooks deliver`.
     WAKE: str = "django-q2"
 

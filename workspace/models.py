@@ -6,6 +6,7 @@ import uuid
 from datetime import datetime, timedelta
 
 from django.conf import settings
+from django.core.validators import MinValueValidator
 from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -16,6 +17,24 @@ class Workspace(models.Model):
 
     name = models.CharField(_("name"), max_length=100)
     slug = models.SlugField(_("slug"), unique=True)
+    # What the operators grant; None: no bound.
+    max_webhooks = models.PositiveIntegerField(
+        _("webhooks, at most"), null=True, blank=True, help_text=_("Empty: as many as they like.")
+    )
+    max_events_per_minute = models.PositiveIntegerField(
+        _("events per minute, at most"),
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+        help_text=_("What is above it is not lost: it is sent later, at this pace. Empty: no limit."),
+    )
+    max_days = models.PositiveIntegerField(
+        _("days kept, at most"),
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+        help_text=_("How long ended deliveries are kept. Empty: as long as everybody’s."),
+    )
     members = models.ManyToManyField(
         settings.AUTH_USER_MODEL, through="Membership", related_name="workspaces", verbose_name=_("members")
     )

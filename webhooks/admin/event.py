@@ -63,7 +63,7 @@ class EventAdmin(ReadOnlyAdmin):
             title=_("Event"),
             subtitle=event.type,
             shows_workspace=sees_several(request),
-            data=pretty(event.data),
+            data=pretty(event.data) if self.has_payloads_permission(request, event) else None,
             deliveries=[
                 {
                     "delivery": delivery,

@@ -123,3 +123,7 @@ class ReadOnlyAdmin(ScopedAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+    def has_payloads_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Return whether event data, and the bodies of requests and responses, are shown."""
+        return self._granted(request, obj, "payloads")

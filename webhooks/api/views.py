@@ -82,13 +82,18 @@ class WorkspaceViewSet(GenericViewSet[Any]):
             raise Http404
         return workspace
 
+    def may(self, action: str) -> bool:
+        return access.may(self.request.user, self.workspace, action)
+
     def demand(self, needed: str) -> None:
         """Raise PermissionDenied unless the user may do `needed` here."""
-        if not access.may(self.request.user, self.workspace, needed):
+        if not self.may(needed):
             raise PermissionDenied
 
     def get_serializer_context(self) -> dict[str, Any]:
-        return {**super().get_serializer_context(), "workspace": getattr(self, "workspace", None)}
+        workspace = getattr(self, "workspace", None)
+        payloads = workspace is not None and self.may("payloads")
+        return {**super().get_serializer_context(), "workspace": workspace, "payloads": payloads}
 
 
 class WebhookViewSet(Resumable, WorkspaceViewSet, ModelViewSet[Webhook]):
