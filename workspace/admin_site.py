@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy
 from webhooks.admin.scope import entered
 
 from . import portal
-from .settings_pages import SettingsPages
+from .settings_pages import SettingsPages, usage_shown
 
 # The sidebar, from top to bottom; a model that is not named comes last.
 SECTIONS = ("activity", "membership", "webhook", "delivery", "event")
@@ -70,7 +70,8 @@ class WorkspaceSite(SettingsPages, admin.AdminSite):
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         [group] = self.get_app_list(request)
         cards = [{**card, "about": ABOUT.get(card["object_name"].lower(), "")} for card in group["models"]]
-        return super().index(request, {"cards": cards, **(extra_context or {})})
+        reached = [one for one in usage_shown(request) if one.message]
+        return super().index(request, {"cards": cards, "reached": reached, **(extra_context or {})})
 
     def app_index(
         self, request: HttpRequest, app_label: str, extra_context: dict[str, Any] | None = None

@@ -30,11 +30,15 @@ class MembershipAdmin(ScopedAdmin):
     form = MembershipForm
     fields = ("user", "role")
     readonly_fields = ("user",)
-    list_display = ("user", "email", "role")
-    list_display_links = ("user",)
+    list_display = ("person", "email", "role")
+    list_display_links = ("person",)
     list_select_related = ("user",)
     ordering = ("user__username",)
     actions = None
+
+    @admin.display(description=gettext_lazy("Name"))
+    def person(self, obj: Membership) -> str:
+        return obj.user.get_full_name() or obj.user.get_username()
 
     @admin.display(description=gettext_lazy("E-mail address"))
     def email(self, obj: Membership) -> str:

@@ -11,6 +11,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.translation import gettext as _
 
+from webhooks import quotas
 from webhooks.admin.scope import may
 
 from . import lifecycle, members, portal
@@ -46,8 +47,8 @@ class SettingsPages(admin.AdminSite):
                 lifecycle.rename(workspace, form.cleaned_data["name"], by=request.user)
                 messages.success(request, _("The workspace was renamed."))
                 return HttpResponseRedirect(reverse("admin:workspace_settings"))
-        own = _membership(request)
-        return self._page(request, "settings", _("Settings"), form=form, own=own, may_manage=may_manage)
+        shown = {"form": form, "own": _membership(request), "may_manage": may_manage}
+        return self._page(request, "settings", _("Settings"), usage=usage_shown(request), **shown)
 
     def leave_view(self, request: HttpRequest) -> HttpResponse:
         """Ask, then take one's own place away."""
@@ -97,6 +98,12 @@ class SettingsPages(admin.AdminSite):
     def _page(self, request: HttpRequest, name: str, title: str, **context: Any) -> HttpResponse:
         shown = {**self.each_context(request), "title": title, **context}
         return TemplateResponse(request, f"workspace/{name}.html", shown)
+
+
+def usage_shown(request: HttpRequest) -> list[quotas.Usage]:
+    """Return what the workspace uses of its bounds, for whoever may do something about it; else nothing."""
+    workspace = _entered(request)
+    return quotas.usage(workspace) if may(request, workspace, "workspace") else []
 
 
 def _entered(request: HttpRequest) -> Workspace:
