@@ -10,6 +10,7 @@ from rest_framework.routers import SimpleRouter
 from rest_framework.serializers import ModelSerializer
 from rest_framework.viewsets import ModelViewSet
 
+from tests import own_workspace  # noqa: F401
 from tests.factories import SECRET, make_user, make_webhook, make_workspace
 from tests.isolation import Walk, World, routes
 from tests.test_admin import make_delivery
