@@ -11,6 +11,7 @@ from django.contrib.auth import get_user_model
 from django.test import Client
 from rest_framework.test import APIClient
 
+from tests import own_workspace  # noqa: F401
 from tests.factories import SECRET, make_user, make_webhook, make_workspace
 from tests.processes import ROOT
 from tests.test_admin import make_delivery
