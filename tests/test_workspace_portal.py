@@ -131,6 +131,18 @@ class TestTheDoor:
         assert answers[0].content == answers[1].content
         assert dict(answers[0].headers) == dict(answers[1].headers)
 
+    def test_who_is_refused_reads_why_and_where_to_go(self, client, two):
+        Membership.objects.filter(workspace=two[0]).update(role="viewer")
+        for path, status, sentence in (
+            ("/w/hidden/", 404, "There is no such page, or it is not for you."),
+            ("/w/acme/webhooks/webhook/9/change/", 404, "There is no such page, or it is not for you."),
+            ("/w/acme/delete/", 403, "Your role does not allow this."),
+        ):
+            response = client.get(path)
+            assert response.status_code == status
+            assert sentence in text(response)
+            assert 'href="/"' in text(response)
+
     def test_a_stranger_learns_of_none(self, two):
         answers = [Client().get(f"/w/{slug}/") for slug in ("hidden", "no-bod")]
         assert [answer.status_code for answer in answers] == [302, 302]

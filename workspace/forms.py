@@ -41,7 +41,13 @@ class InvitationForm(forms.Form):
         widget=forms.EmailInput(attrs={**_TEXT, "autocomplete": "off"}),
         help_text=_("Whoever receives the e-mail joins with a click, with an account or without one yet."),
     )
-    role = forms.ChoiceField(label=_("Role"))
+    role = forms.ChoiceField(
+        label=_("Role"),
+        help_text=_(
+            "Viewers see what was sent, but not its contents. Members work with webhooks and activities. Admins also "
+            "see to secrets, deletions and members. Owners may do everything."
+        ),
+    )
 
     def __init__(self, *args: Any, user: Any, workspace: Workspace, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -184,6 +184,9 @@ def test_every_page_fits(browser, live_server, furnished, screenshots, viewport,
         assert opened.goto(live_server.url + path).status == 200
         opened.screenshot(path=screenshots / f"portal-{name}-{viewport}-{scheme}.png", full_page=True)
         assert fits(opened), name
+    opened.goto(f"{live_server.url}/w/nowhere/")
+    opened.screenshot(path=screenshots / f"portal-not-found-{viewport}-{scheme}.png")
+    assert fits(opened)
     opened.goto(f"{live_server.url}/w/acme/")
     opened.get_by_text("Switch workspace").click()
     opened.get_by_role("navigation", name="Workspaces").wait_for()
