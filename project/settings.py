@@ -127,5 +127,6 @@ else:
 WEBHOOKS = {
     "ACCESS": "workspace.access.RoleAccess",
     "QUOTAS": "workspace.quotas.quota_of",
+    "WEBHOOK_PAGE": "workspace.portal.webhook_page",
     **json.loads(os.environ.get("WEBHOOKS", "{}")),
 }

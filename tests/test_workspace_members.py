@@ -16,7 +16,7 @@ from tests import own_workspace  # noqa: F401
 from tests.factories import make_user, make_workspace
 from tests.test_admin import text
 from webhooks.models import Event
-from workspace import invitations
+from workspace import invitations, members
 from workspace.models import Invitation, Membership
 
 pytestmark = pytest.mark.django_db
@@ -239,6 +239,22 @@ class TestJoining:
         other = signing.dumps(str(Invitation.objects.get().pk), salt="another")
         assert Client().get(f"/invitations/{other}/").status_code == 404
 
+    @pytest.mark.parametrize("change", ["demoted", "removed", "deactivated", "deleted"])
+    def test_it_is_worth_what_its_sender_may_give(self, invited, owner, workspace, change):
+        workspace.memberships.create(user=make_user("other"), role="owner")
+        mine = workspace.memberships.get(user=owner)
+        if change == "demoted":
+            members.change_role(mine, "member", by=owner)
+        elif change == "removed":
+            members.remove(mine, by=owner)
+        elif change == "deactivated":
+            owner.is_active = False
+            owner.save()
+        else:
+            owner.delete()
+        assert Client().post(invited, ACCOUNT).status_code == 404
+        assert not get_user_model().objects.filter(username="nina").exists()
+
     def test_it_ends_with_its_workspace(self, invited, workspace):
         workspace.delete()
         assert Client().get(invited).status_code == 404
@@ -291,6 +307,14 @@ class TestRoles:
         response = client.post(f"{MEMBERS}{mine.pk}/delete/", {"post": "yes"}, follow=True)
         assert "needs an owner" in text(response)
         assert workspace.memberships.get().role == "owner"
+
+    def test_an_owner_who_cannot_log_in_is_no_other_owner(self, client, owner, workspace):
+        gone = workspace.memberships.create(user=make_user("gone"), role="owner")
+        get_user_model().objects.filter(username="gone").update(is_active=False)
+        mine = workspace.memberships.get(user=owner)
+        assert client.post(f"{MEMBERS}{mine.pk}/change/", {"role": "member"}).status_code == 200
+        assert client.post(f"{MEMBERS}{gone.pk}/change/", {"role": "member"}).status_code == 302
+        assert set(workspace.memberships.values_list("role", flat=True)) == {"owner", "member"}
 
     def test_one_of_two_owners_steps_back(self, client, owner, workspace):
         workspace.memberships.create(user=make_user("other"), role="owner")

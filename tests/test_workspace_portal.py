@@ -13,6 +13,7 @@ from tests import own_workspace  # noqa: F401
 from tests.factories import make_user, make_webhook, make_workspace
 from tests.test_admin import make_delivery, text
 from webhooks.models import Event, Webhook
+from workspace import portal
 from workspace.models import Activity, Membership, Workspace
 
 pytestmark = pytest.mark.django_db
@@ -319,6 +320,11 @@ class TestInside:
         response = client.get("/w/acme/webhooks/webhook/", **below)
         assert "/site/w/acme/webhooks/webhook/add/" in links(response)
         assert {"/site/", "/site/w/blue/", "/site/logout/"} <= links(response)
+
+    def test_mails_about_a_webhook_lead_inside(self, client, two):
+        path = portal.webhook_page(make_webhook(two[0]))
+        assert path.startswith("/w/acme/")
+        assert client.get(path).status_code == 200
 
     def test_the_number_of_queries_does_not_grow_with_the_workspaces(
         self, client, two, django_assert_num_queries, django_assert_max_num_queries

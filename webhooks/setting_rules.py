@@ -164,6 +164,11 @@ _TESTS: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
         lambda value: value is None or _can_be_imported(value),
         "must be the dotted path of a function that returns a workspace's Quota, or None.",
     ),
+    (
+        "WEBHOOK_PAGE",
+        lambda value: value is None or _can_be_imported(value),
+        "must be the dotted path of a function that returns the path of a webhook's page, or None.",
+    ),
     ("ENCODERS", lambda value: all(map(_can_be_imported, value.values())), "must map to dotted paths."),
 )
 _EXPLAINED: tuple[tuple[str, Callable[[Any], str]], ...] = (

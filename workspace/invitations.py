@@ -17,6 +17,7 @@ from django.utils.translation import gettext_lazy as _
 from webhooks.audit import ADDED, DELETED, note
 
 from . import members
+from .access import roles_in_gift
 from .models import Invitation, Membership, Workspace
 
 logger = logging.getLogger("workspace")
@@ -90,12 +91,19 @@ def token(invitation: Invitation) -> str:
 
 
 def find(token: str) -> Invitation | None:
-    """Return the open invitation that the token stands for; None: forged, expired, used or taken back."""
+    """Return the open invitation that the token stands for; None: forged, expired, used, taken back or void."""
     try:
         pk = signing.loads(token, salt=SALT, max_age=Invitation.LIFETIME)
     except signing.BadSignature:
         return None
-    return Invitation.objects.select_related("workspace").filter(pk=pk).first()
+    invitation = Invitation.objects.select_related("workspace", "invited_by").filter(pk=pk).first()
+    return invitation if invitation is not None and _is_backed(invitation) else None
+
+
+def _is_backed(invitation: Invitation) -> bool:
+    """Return whether its sender may still give that role: whoever was removed leaves no door behind."""
+    sender = invitation.invited_by
+    return sender is not None and invitation.role in roles_in_gift(sender, invitation.workspace)
 
 
 def revoke(invitation: Invitation, *, by: Any) -> None:

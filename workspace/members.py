@@ -26,18 +26,15 @@ def add(workspace: Workspace, user: Any, role: str, *, by: Any) -> Membership:
 
 
 def demand_another_owner(membership: Membership) -> None:
-    """Raise ValidationError when `membership`, as it is stored, is its workspace's only ownership.
+    """Raise ValidationError when `membership`, as it is stored, is the only ownership of somebody who can log in.
 
     To be called in the transaction that takes the ownership away: until its end nobody else takes one there.
     """
     # Two owners who leave at once would each see the other. Not a plain FOR UPDATE: that would hold up every emit.
     Workspace.objects.select_for_update(no_key=True).get(pk=membership.workspace_id)
-    owners = set(
-        Membership.objects.filter(workspace=membership.workspace_id, role=Membership.Role.OWNER).values_list(
-            "pk", flat=True
-        )
-    )
-    if owners == {membership.pk}:
+    owners = Membership.objects.filter(workspace=membership.workspace_id, role=Membership.Role.OWNER)
+    others = owners.exclude(pk=membership.pk).filter(user__is_active=True)
+    if owners.filter(pk=membership.pk).exists() and not others.exists():
         raise ValidationError(NEEDS_AN_OWNER)
 
 

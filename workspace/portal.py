@@ -16,6 +16,7 @@ from django.urls import get_script_prefix, reverse, set_script_prefix
 
 from webhooks import access
 from webhooks.conf import settings as webhooks_settings
+from webhooks.models import Webhook
 
 from .models import Workspace
 
@@ -56,6 +57,11 @@ def inside(workspace: Workspace, name: str = "index", *arguments: Any, below: st
     """Return the path of a page of `workspace`, named as in the admin; `below`: see `root()`."""
     with script_prefix(prefix_of(workspace, below)):
         return reverse(f"admin:{name}", urlconf=SITE_URLS, args=arguments)
+
+
+def webhook_page(webhook: Webhook) -> str:
+    """Return the path of a webhook's page, where its workspace's people see it. `WEBHOOKS["WEBHOOK_PAGE"]` names it."""
+    return inside(webhook.workspace, "webhooks_webhook_change", webhook.pk, below=get_script_prefix())
 
 
 def absolute(request: HttpRequest, path: str) -> str:
