@@ -96,7 +96,7 @@ def _by_workspace(events: Sequence[Event]) -> list[list[Event]]:
 def _pace(workspace: Any) -> int | None:
     limit = quota_of(workspace).events_per_minute
     # What no form would have taken counts as none: no emit may fail, or wait for ever, because of it.
-    return limit if _is_at_least_one(limit) else None
+    return None if limit is None or not _is_at_least_one(limit) else int(limit)
 
 
 def _is_at_least_one(value: Any) -> bool:
