@@ -242,6 +242,8 @@ class Walk:
             self._probe_autocomplete(route)
 
     def _queries(self, route: Route) -> list[dict[str, str]]:
+        if hasattr(route.callback, "cls"):
+            return [{}, {"format": "api"}]  # the browsable page has forms and choices of its own
         if "changelist" not in route.name:
             return [{}]
         # A page repeats what was searched for: the beginning of a marker is none.

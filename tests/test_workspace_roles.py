@@ -101,8 +101,10 @@ class ByApi:
     def payloads(self):
         event = self.client.get(f"{self.base}events/{self.things.event.pk}/").json()
         events = self.client.get(f"{self.base}events/").json()["results"]
-        delivery = self.client.get(f"{self.base}deliveries/{self.things.delivery.pk}/").json()
-        return seen(str(event), str(events), str(delivery), also=(ANSWER, str(delivery)))
+        address = f"{self.base}deliveries/{self.things.delivery.pk}/"
+        delivery = self.client.get(address).json()
+        browsable = self.client.get(address, {"format": "api"}).content.decode()
+        return seen(str(event), str(events), str(delivery), browsable, also=(ANSWER, str(delivery)))
 
     def add(self):
         body = {"name": "New", "callback_url": URL, "events": ["*"]}
