@@ -3,6 +3,7 @@
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth import get_user_model
+from django.core.exceptions import ValidationError
 from django.db import IntegrityError, connection, transaction
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -202,6 +203,12 @@ class TestDeleting:
         assert workspace.memberships.exists()
 
 
+def test_the_action_itself_keeps_the_last_owner(owner, workspace):
+    with pytest.raises(ValidationError):
+        members.change_role(workspace.memberships.get(), "admin", by=owner)
+    assert workspace.memberships.get().role == "owner"
+
+
 @pytest.mark.django_db(transaction=True)
 def test_of_two_owners_who_leave_at_once_one_stays(owner, workspace):
     first = workspace.memberships.get()
@@ -211,7 +218,7 @@ def test_of_two_owners_who_leave_at_once_one_stays(owner, workspace):
     def leave():
         try:
             members.remove(Membership.objects.get(pk=second.pk), by=second.user)
-        except members.ValidationError as error:
+        except ValidationError as error:
             failures.append(error)
 
     with beside(leave) as start:

@@ -6,14 +6,17 @@ from html import unescape
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth import get_user_model
+from django.http import HttpResponse
 from django.test import Client
-from django.urls import get_script_prefix, get_urlconf, reverse
+from django.urls import get_script_prefix, get_urlconf, reverse, set_urlconf
 
 from tests import own_workspace  # noqa: F401
 from tests.factories import make_user, make_webhook, make_workspace
 from tests.test_admin import make_delivery, text
+from webhooks.admin import scope
 from webhooks.models import Event, Webhook
 from workspace import portal
+from workspace.middleware import WorkspaceMiddleware
 from workspace.models import Activity, Membership, Workspace
 
 pytestmark = pytest.mark.django_db
@@ -156,6 +159,18 @@ class TestTheDoor:
         assert (get_script_prefix(), get_urlconf()) == ("/", None)
         assert reverse("admin:webhooks_webhook_changelist") == "/admin/webhooks/webhook/"
 
+    def test_whatever_stands_before_it_makes_its_own_addresses(self, two, rf):
+        """Middleware that sees the response later than this one is outside again."""
+
+        def handle(request):
+            set_urlconf(request.urlconf)  # as the handler does
+            return HttpResponse(reverse("admin:index"))
+
+        request = rf.get("/w/acme/")
+        request.user = get_user_model().objects.get(username="olga")
+        assert text(WorkspaceMiddleware(handle)(request)) == "/w/acme/"
+        assert reverse("admin:index") == "/admin/"
+
     def test_an_error_inside_leaves_no_prefix_behind(self, client, two, monkeypatch, broken):
         monkeypatch.setattr("webhooks.admin.webhook.WebhookAdmin.get_list_display", broken)
         with pytest.raises(RuntimeError):
@@ -285,6 +300,13 @@ class TestInside:
         assert "CRM" in listing
         assert "Create Webhook" not in listing
         assert client.post(f"/w/blue/webhooks/webhook/{webhook.pk}/change/", FORM).status_code == 403
+
+    def test_no_right_is_granted_in_another_workspace_than_the_one_that_was_entered(self, two, rf):
+        request = rf.get("/")
+        request.user = get_user_model().objects.get(username="olga")
+        assert all(scope.may(request, workspace, "change") for workspace in two)
+        request.workspace = two[0]
+        assert [scope.may(request, workspace, "change") for workspace in two] == [True, False]
 
     def test_a_webhook_shared_by_name_is_taken_in_one_workspace_only(self, client, two):
         make_webhook(two[1], name="CRM")
