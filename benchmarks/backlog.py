@@ -12,6 +12,7 @@ import argparse
 import statistics
 import tempfile
 import time
+from datetime import datetime
 from pathlib import Path
 
 from benchmarks.throughput import postgresql
@@ -36,7 +37,7 @@ def main() -> None:
             from django.core.management import call_command
 
             call_command("migrate", verbosity=0)
-            print("   pending  webhooks  taken  median ms  most ms")
+            print("   pending  webhooks  taken  median ms  most ms", flush=True)
             for rows in options.rows:
                 for webhooks in options.webhooks:
                     owe(rows, webhooks)
@@ -106,7 +107,7 @@ def measured() -> str:
     return f"{taken:>6} {statistics.median(times):>10.1f} {max(times):>8.1f}"
 
 
-def now():
+def now() -> datetime:
     from webhooks.queue import database_now
 
     return database_now()

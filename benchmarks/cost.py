@@ -12,6 +12,7 @@ import resource
 import statistics
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,7 +51,7 @@ def measure_drain(count: int) -> str:
 
     statements = 0
 
-    def counting(execute, *arguments):
+    def counting(execute: Callable[..., object], *arguments: object) -> object:
         nonlocal statements
         statements += 1
         return execute(*arguments)

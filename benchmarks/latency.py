@@ -16,9 +16,13 @@ import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from benchmarks.receiving import receiving
 from benchmarks.throughput import ROOT, postgresql, wait_until
+
+if TYPE_CHECKING:
+    from workspace.models import Workspace
 
 
 def main() -> None:
@@ -33,7 +37,7 @@ def main() -> None:
         folder.chmod(0o755)
         arrived: dict[str, float] = {}
 
-        def answer(headers: Mapping[str, str]) -> int:
+        def answer(headers: Mapping[str, str], _body: bytes) -> int:
             arrived.setdefault(headers["webhook-id"], time.perf_counter())
             return 200
 
@@ -47,7 +51,7 @@ def main() -> None:
                 report(title, figures)
 
 
-def prepare(url: str):
+def prepare(url: str) -> Workspace:
     import django
 
     django.setup()
@@ -63,7 +67,14 @@ def prepare(url: str):
     return workspace
 
 
-def measure(workspace, arrived: dict[str, float], command: list[str], wake: str, events: int, pause: float):
+def measure(
+    workspace: Workspace,
+    arrived: dict[str, float],
+    command: list[str],
+    wake: str,
+    events: int,
+    pause: float,
+) -> list[float]:
     """Return the milliseconds from emit to arrival of each event but the first few."""
     from django.conf import settings
 

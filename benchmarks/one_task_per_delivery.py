@@ -9,7 +9,7 @@ from webhooks.models import Attempt, Delivery
 _session = requests.Session()
 
 
-def deliver(pk):
+def deliver(pk: int) -> None:
     delivery = Delivery.objects.select_related("event", "webhook").get(pk=pk)
     webhook, event = delivery.webhook, delivery.event
     body = encoding.encode_json(event.envelope)
@@ -27,7 +27,7 @@ def deliver(pk):
         delivery=delivery,
         number=delivery.attempt_count + 1,
         started_at=started_at,
-        duration_ms=response.elapsed.total_seconds() * 1000,
+        duration_ms=round(response.elapsed.total_seconds() * 1000),
         outcome="success" if response.ok else "transient",
         status_code=response.status_code,
         request_method="POST",

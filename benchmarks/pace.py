@@ -52,7 +52,7 @@ class Log:
         self.refuse_every = refuse_every
         self.lines: list[tuple[float, int, int]] = []
 
-    def answer(self, headers: Mapping[str, str]) -> int:
+    def answer(self, headers: Mapping[str, str], _body: bytes) -> int:
         """Note a request, and return the status of its answer."""
         delivery = int(headers["X-Webhook-Delivery"])
         with self.lock:

@@ -6,19 +6,20 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import cast
 
 
 @contextmanager
-def receiving(answer: Callable[[Mapping[str, str]], int]) -> Iterator[str]:
-    """Yield the URL of a server that asks `answer` for the status, given a request's headers as soon as they came."""
+def receiving(answer: Callable[[Mapping[str, str], bytes], int]) -> Iterator[str]:
+    """Yield the URL of a server that asks `answer` for the status, given a request's headers and body."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
         disable_nagle_algorithm = True
 
         def do_POST(self) -> None:
-            status = answer(self.headers)
-            self.rfile.read(int(self.headers["Content-Length"]))
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            status = answer(cast("Mapping[str, str]", self.headers), body)
             self.wfile.write(f"HTTP/1.1 {status} Answer\r\nContent-Length: 0\r\n\r\n".encode())
 
         def log_message(self, *_: object) -> None:

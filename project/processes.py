@@ -25,11 +25,13 @@ class Child:
         command: Sequence[str],
         environment: Mapping[str, str],
         output: IO[str] | int,
+        errors: IO[str] | int = subprocess.STDOUT,
     ) -> None:
         self.name = name
         self.command = command
         self.environment = environment
         self.output = output
+        self.errors = errors
         self.process = self._start()
 
     def _start(self) -> subprocess.Popen[str]:
@@ -38,7 +40,7 @@ class Child:
             env=dict(self.environment),
             stdin=subprocess.DEVNULL,
             stdout=self.output,
-            stderr=subprocess.STDOUT,
+            stderr=self.errors,
             text=True,
             start_new_session=True,
             preexec_fn=_die_with_parent,

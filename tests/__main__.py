@@ -42,6 +42,7 @@ def _postgresql(data: Path) -> Iterator[str]:
     try:
         yield f"postgresql://postgres@/postgres?host={data}"
     finally:
+        server.ensure_postgres_running()  # a test has started it anew: only so does it know whom to end
         server.cleanup()
 
 

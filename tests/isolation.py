@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -110,6 +111,17 @@ def _without(text: str, repeated: set[str]) -> str:
     for value in sorted(repeated, key=len, reverse=True):
         text = re.sub(rf"(?<![\w-]){re.escape(value)}(?![\w-])", "?", text)
     return text
+
+
+def addresses(world: World, urlconf: Any, prefix: str = "/") -> Iterator[tuple[Route, str]]:
+    """Yield each address of `urlconf` with the keys of the foreign workspace's own objects in it."""
+    for route in routes(urlconf):
+        model = model_of(route)
+        key = (world.key(model) if model else None) or 1
+        content_type = content_type_of(model or type(world.objects[0]))
+        names = {"workspace": world.foreign.slug, "url": NOTHING, "token": NOTHING, "app_label": "webhooks"}
+        keys = {"object_id": quote(key), "pk": NO_OBJECT.get(route.name.rpartition(":")[2], key), "id": key}
+        yield route, route.at(prefix, **names, **keys, **content_type)
 
 
 def _is_of_no_workspace(model: type[models.Model]) -> bool:
@@ -230,6 +242,8 @@ class Walk:
             self._probe_autocomplete(route)
 
     def _queries(self, route: Route) -> list[dict[str, str]]:
+        if hasattr(route.callback, "cls"):
+            return [{}, {"format": "api"}]  # the browsable page has forms and choices of its own
         if "changelist" not in route.name:
             return [{}]
         # A page repeats what was searched for: the beginning of a marker is none.

@@ -49,8 +49,11 @@ def running(*arguments, env):
 
 def children(pid):
     """Return the pids of a process's children, from the oldest."""
-    path = Path(f"/proc/{pid}/task/{pid}/children")
-    return [int(child) for child in path.read_text().split()] if path.exists() else []
+    try:
+        listed = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    except OSError:
+        return []  # it has ended
+    return [int(child) for child in listed.split()]
 
 
 def descendants(pid):

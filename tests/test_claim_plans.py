@@ -54,7 +54,14 @@ def plan(sql, parameters):
 
 
 def values(**more):
-    return {"now": queue.database_now(), "cap": 8, "beginning": "-infinity", "head": 2000, **more}
+    return {
+        "now": queue.database_now(),
+        "cap": 8,
+        "beginning": "-infinity",
+        "head": 2000,
+        "limit": 512,
+        **more,
+    }
 
 
 @pytest.mark.parametrize("suspects", [False, True])

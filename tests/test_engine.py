@@ -16,7 +16,9 @@ import pytest
 import standardwebhooks
 import svix.webhooks
 from django.core.management import call_command
-from django.db import transaction
+from django.db import connection, transaction
+from django.db.models import F
+from django.utils import timezone
 
 from tests.factories import make_webhook
 from webhooks import actions, engine, queue, signals, signing, tasks
@@ -362,6 +364,50 @@ def test_a_row_whose_lease_no_longer_covers_a_request_is_not_sent(workspace, web
     assert (only().status, only().claim, only().lost_claims) == ("pending", None, 0)
 
 
+def in_flight(receiver, meanwhile):
+    """Do something while the first request is in flight, and let it last until the drain has claimed again."""
+
+    def answer(request):
+        if len(receiver.requests) == 1:
+            meanwhile()
+            connection.close()
+            time.sleep(0.5)
+        return 500 if len(receiver.requests) == 1 else 200, {}, b""
+
+    receiver.answer = answer
+
+
+def test_a_delivery_whose_lease_ends_in_mid_request_is_not_sent_twice_by_one_drain(
+    workspace, webhook, receiver
+):
+    # As on a host that stood still, or whose clock has jumped.
+    in_flight(receiver, lambda: Delivery.objects.update(due_at=timezone.now() - timedelta(hours=1)))
+    emit_one(workspace)
+    assert drain(budget=10, linger=5) == 2
+    assert [request.headers["X-Webhook-Attempt"] for request in receiver.requests] == ["1", "2"]
+    assert list(Attempt.objects.values_list("number", "late")) == [(1, False), (2, False)]
+    assert (only().status, only().attempt_count) == ("succeeded", 2)
+
+
+def test_what_is_redelivered_after_a_change_is_sent_anew_though_its_first_request_is_in_flight(
+    workspace, webhook, receiver, settings
+):
+    settings.WEBHOOKS = {**settings.WEBHOOKS, "TIMEOUT": 2, "LEASE": 10}
+    Webhook.objects.update(max_attempts=1)
+
+    def mend():
+        actions.cancel(Delivery.objects.all(), by=None)
+        Webhook.objects.update(version=F("version") + 1, callback_url=receiver.url + "/mended")
+        actions.redeliver(Delivery.objects.all(), by=None)
+
+    in_flight(receiver, mend)
+    emit_one(workspace)
+    assert drain(budget=10, linger=5) == 2
+    assert [request.path for request in receiver.requests] == ["/hook", "/hook/mended"]
+    assert list(Attempt.objects.values_list("outcome", "late")) == [("transient", True), ("success", False)]
+    assert (only().status, only().attempt_count) == ("succeeded", 1)
+
+
 def test_the_outcome_is_announced_and_a_receiver_that_raises_harms_nothing(workspace, webhook):
     heard = []
 
@@ -475,3 +521,28 @@ def test_a_drain_goes_on_when_its_last_results_free_what_waited_for_a_slot(
     for _ in range(3):
         emit_one(workspace)
     assert drain(linger=0) == 3
+
+
+def test_a_drain_with_more_than_it_can_take_brings_one_other(
+    workspace, webhook, receiver, settings, monkeypatch
+):
+    settings.WEBHOOKS = {**settings.WEBHOOKS, "CONCURRENCY": 4}
+    for _ in range(12):
+        emit_one(workspace)
+    asked = []
+    monkeypatch.setattr(
+        "webhooks.queue.waking.async_task", lambda *arguments, **options: asked.append(arguments)
+    )
+    assert drain(linger=0) == 12
+    assert asked == [("webhooks.tasks.drain",)]
+
+
+def test_a_drain_that_can_take_all_brings_nobody(workspace, webhook, receiver, monkeypatch):
+    for _ in range(3):
+        emit_one(workspace)
+    asked = []
+    monkeypatch.setattr(
+        "webhooks.queue.waking.async_task", lambda *arguments, **options: asked.append(arguments)
+    )
+    assert drain(linger=0) == 3
+    assert asked == []

@@ -14,6 +14,11 @@ NOON = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
 SECOND = timedelta(seconds=1)
 
 
+@pytest.fixture(autouse=True)
+def looks_may_be_slow(no_low_water, monkeypatch):
+    monkeypatch.setattr(low_water, "SLOW", 0.01)
+
+
 def test_no_mark_while_looks_are_quick():
     water = LowWater()
     water.looked(NOON, NOON, 10.0, 10.009)

@@ -37,6 +37,10 @@ def broken(workspace):
     raise RuntimeError("no answer")
 
 
+def forgetful(workspace):
+    return None
+
+
 @pytest.fixture(autouse=True)
 def quota(settings):
     """Return a function that sets the quota of the workspace "acme"."""
@@ -172,14 +176,14 @@ class TestEventsPerMinute:
             assert actions.send_test(webhook, "order.paid", by=None).held_until is None
         assert emit("order.created", workspace=workspace, data={}).held_until is None
 
-    def test_it_costs_an_emit_two_statements_whatever_there_is(self, workspace, quota):
+    def test_it_costs_an_emit_one_statement_whatever_there_is(self, workspace, quota):
         for number in range(3):
             make_webhook(workspace, name=str(number))
         for limit, count in ((None, 1), (2, 1), (2, 1), (2, 40), (1000, 40)):
             quota(events_per_minute=limit)
             with CaptureQueriesContext(connection) as captured:
                 emit_many(news(workspace, count))
-            assert len(captured) == (6 if limit else 4), [query["sql"][:60] for query in captured]
+            assert len(captured) == (5 if limit else 4), [query["sql"][:60] for query in captured]
 
     @concurrent
     def test_emits_of_a_workspace_do_not_wait_for_each_other(self, workspace, quota):
@@ -191,13 +195,18 @@ class TestEventsPerMinute:
             assert start() or connection.vendor == "sqlite"
         assert Delivery.objects.count() == 3
 
+    def test_a_fraction_counts_as_the_whole_number_below(self, workspace, quota):
+        quota(events_per_minute=2.5)
+        assert delays(emit_many(news(workspace, 3))) == [0, 0, 60]
+
     @pytest.mark.parametrize("limit", [0, -1, True, "5", float("nan"), float("inf"), 10**30])
     def test_a_quota_that_no_form_would_have_taken_counts_as_none(self, workspace, quota, limit):
         quota(events_per_minute=limit)
         assert [event.held_until for event in emit_many(news(workspace, 3))] == [None] * 3
 
-    def test_a_callable_that_raises_fails_no_emit(self, workspace, settings, caplog):
-        settings.WEBHOOKS = {**settings.WEBHOOKS, "QUOTAS": f"{__name__}.broken"}
+    @pytest.mark.parametrize("name", ["broken", "forgetful"])
+    def test_a_callable_that_does_not_answer_fails_no_emit(self, workspace, settings, caplog, name):
+        settings.WEBHOOKS = {**settings.WEBHOOKS, "QUOTAS": f"{__name__}.{name}"}
         emit("order.created", workspace=workspace, data={})
         assert Event.objects.count() == 1
         assert "could not be asked for" in caplog.text

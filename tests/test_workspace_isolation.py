@@ -5,14 +5,16 @@ from types import ModuleType
 import pytest
 from django.conf import settings as django_settings
 from django.contrib import admin
+from django.test import Client
 from django.urls import clear_url_caches, include, path
+from django.utils.html import escape
 from rest_framework.routers import SimpleRouter
 from rest_framework.serializers import ModelSerializer
 from rest_framework.viewsets import ModelViewSet
 
 from tests import own_workspace  # noqa: F401
 from tests.factories import SECRET, make_user, make_webhook, make_workspace
-from tests.isolation import Walk, World, routes
+from tests.isolation import Walk, World, addresses, routes
 from tests.test_admin import make_delivery
 from webhooks.admin import DeliveryAdmin, EventAdmin
 from webhooks.audit import note
@@ -103,6 +105,80 @@ def test_a_foreign_workspaces_site_is_not_there(client, owner, world, slug):
     }
     assert answers == {404}
     assert client.get(f"/w/{slug}/").content == client.get("/w/absent/").content
+
+
+class TestPosted:
+    """Another workspace's objects inside what is posted to one's own pages."""
+
+    def test_a_foreign_member_in_the_members_form_is_passed_over(self, client, owner, world):
+        theirs, mine = world.foreign.memberships.get(), world.own.memberships.get()
+        client.force_login(owner)
+        form = {"name": "Mine", "memberships-TOTAL_FORMS": 1, "memberships-INITIAL_FORMS": 1}
+        form |= {"memberships-0-id": theirs.pk, "memberships-0-workspace": mine.workspace_id}
+        form |= {"memberships-0-user": theirs.user_id, "memberships-0-role": "viewer"}
+        client.post(f"/admin/workspace/workspace/{world.own.pk}/change/", form)
+        theirs.refresh_from_db()
+        assert (theirs.role, theirs.workspace) == ("owner", world.foreign)
+        assert world.own.memberships.get().role == "owner"
+
+    @pytest.mark.parametrize("site", ["/admin/", OWN_SITE])
+    def test_a_foreign_workspace_in_a_form_is_refused_or_passed_over(self, client, owner, world, site):
+        client.force_login(owner)
+        webhook = {"name": "Mine", "callback_url": "https://example.com/", "method": "POST", "events": "*"}
+        webhook |= {"content_type": "application/json", "max_attempts": "8", "workspace": world.foreign.pk}
+        client.post(f"{site}webhooks/webhook/add/", webhook)
+        activity = {"title": "Mine", "status": "draft", "workspace": world.foreign.pk}
+        client.post(f"{site}workspace/activity/add/", activity)
+        assert not Webhook.objects.filter(workspace=world.foreign, name="Mine").exists()
+        assert not world.foreign.activities.filter(title="Mine").exists()
+
+    def test_a_foreign_workspace_in_the_apis_body_is_refused(self, client, owner, world):
+        client.force_login(owner)
+        body = {"name": "Mine", "callback_url": "https://example.com/", "events": ["*"]}
+        body["workspace"] = world.foreign.pk
+        answer = client.post("/api/v1/workspaces/mine/webhooks/", body, content_type="application/json")
+        assert (answer.status_code, list(answer.json())) == (400, ["workspace"])
+        assert not Webhook.objects.filter(name="Mine").exists()
+
+
+class TestEveryAddress:
+    """As somebody of the workspace itself, on all sites and the API."""
+
+    def all(self, world):
+        yield from addresses(world, django_settings.ROOT_URLCONF)
+        yield from addresses(world, SITE_URLS, "/w/hidden-slug/")
+
+    def test_what_others_wrote_is_inert_wherever_it_is_shown(self, client, world, insider):
+        script = "<script>alert(1)</script>"
+        webhook, delivery, event, _, activity, invitation = world.objects
+        type(world.foreign).objects.filter(pk=world.foreign.pk).update(name=script)
+        Webhook.objects.filter(pk=webhook.pk).update(name=script, callback_url=f"https://a.example/{script}")
+        Event.objects.filter(pk=event.pk).update(data=f'{{"a":"{script}"}}', idempotency_key=script)
+        delivery.attempts.update(response_body=script, response_headers={script: script}, error=script)
+        delivery.attempts.update(request_url=script, request_headers={"A": script})
+        type(activity).objects.update(title=script, body=script)
+        type(invitation).objects.update(address=script)
+        client.force_login(insider)
+        shown = 0
+        for route, address in self.all(world):
+            response = client.get(address)
+            if response.headers.get("Content-Type", "").startswith("text/html"):
+                assert script not in response.content.decode(), route
+                shown += escape(script) in response.content.decode()
+            if "logout" in route.name:
+                client.force_login(insider)
+        assert shown > 20
+
+    def test_no_session_changes_anything_without_the_csrf_token(self, world, insider):
+        browser = Client(enforce_csrf_checks=True)
+        before = world.stored()
+        for route, address in self.all(world):
+            browser.force_login(insider)
+            for method in route.methods:
+                if method not in ("get", "options"):
+                    status = getattr(browser, method)(address).status_code
+                    assert status >= 400, (method, address, status)
+        assert world.stored() == before
 
 
 class Unscoped(admin.ModelAdmin):

@@ -20,6 +20,8 @@ SHORTEST_ECHO = 8
 # Signatures are kept: they are no secrets, and what a receiver's developer compares with.
 
 
+# Django hides the variables of all that is called from here, too.
+@sensitive_variables()
 def attempt_of(
     delivery: Delivery,
     request: requests.PreparedRequest | None,
@@ -54,6 +56,8 @@ def attempt_of(
 
 def _masked(request: requests.PreparedRequest) -> dict[str, str]:
     secret = _secret_names(request)
+    if not secret:
+        return dict(request.headers.items())
     return {name: MASK if name.lower() in secret else value for name, value in request.headers.items()}
 
 
@@ -61,10 +65,12 @@ def _secret_names(request: requests.PreparedRequest | None) -> frozenset[str]:
     return request.masked_headers if isinstance(request, Prepared) else frozenset()
 
 
-@sensitive_variables()
 def _secret_values(request: requests.PreparedRequest | None) -> list[str]:
     """Return what a receiver may echo and must not be recorded: each value, and what follows "Bearer "."""
-    values: list[str] = [request.headers[name] for name in _secret_names(request)] if request else []
+    names = _secret_names(request)
+    if request is None or not names:
+        return []
+    values: list[str] = [request.headers[name] for name in names]
     values += [value.partition(" ")[2] for value in values]
     # Shorter ones stand in too many texts by chance.
     return sorted((value for value in values if len(value) >= SHORTEST_ECHO), key=len, reverse=True)
@@ -76,7 +82,6 @@ def _explained(error: Exception) -> tuple[str, str]:
     return "bad_response", "The answer could not be understood."
 
 
-@sensitive_variables()
 def _keep_response(attempt: Attempt, response: requests.Response, secrets: list[str]) -> None:
     attempt.status_code = response.status_code
     if not 200 <= response.status_code <= 299:
@@ -88,14 +93,12 @@ def _keep_response(attempt: Attempt, response: requests.Response, secrets: list[
     attempt.response_truncated = getattr(response, "truncated", False)
 
 
-@sensitive_variables()
 def _headers(headers: dict[str, str], secrets: list[str]) -> dict[str, str]:
     if not secrets and "\x00" not in "".join((*headers, *headers.values())):
         return headers
     return {_text(name, secrets): _text(value, secrets) for name, value in headers.items()}
 
 
-@sensitive_variables()
 def _text(text: str, secrets: list[str]) -> str:
     """Return what may be stored of it: no echo of a secret, and, for PostgreSQL, no NUL.
 

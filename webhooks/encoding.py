@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from functools import lru_cache
 from urllib.parse import quote_plus
 
 from django.core.serializers.json import DjangoJSONEncoder
@@ -51,14 +52,15 @@ def freeze(data: object) -> str:
 
 def timestamp(moment: datetime) -> str:
     """Return RFC 3339 in UTC with microseconds: 2026-01-31T09:00:00.123456Z."""
-    return moment.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    utc = moment if moment.tzinfo is timezone.utc else moment.astimezone(timezone.utc)
+    return utc.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 def encode_json(envelope: Envelope) -> bytes:
     """Return the envelope as JSON. `data` is put in as it stands, never parsed again."""
     return (
-        f'{{"id":{_quoted(envelope.id)},"type":{_quoted(envelope.type)},'
-        f'"timestamp":"{timestamp(envelope.timestamp)}","workspace":{_quoted(envelope.workspace)},'
+        f'{{"id":{_quoted(envelope.id)},"type":{_known(envelope.type)},'
+        f'"timestamp":"{timestamp(envelope.timestamp)}","workspace":{_known(envelope.workspace)},'
         f'"data":{envelope.data}}}'
     ).encode()
 
@@ -83,3 +85,7 @@ BUILT_IN: Mapping[str, Encoder] = {JSON: encode_json, FORM: encode_form, CLOUDEV
 
 def _quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
+
+
+# Few types and workspaces make many events.
+_known = lru_cache(maxsize=4096)(_quoted)

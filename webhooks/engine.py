@@ -100,6 +100,7 @@ class Drain:
         self.claimed = False
         self.holds_linger = False
         self.replaced = False
+        self.has_company = False
 
     def run(self) -> int:
         self.sender.start()
@@ -142,11 +143,16 @@ class Drain:
         alone = not self.outstanding
         claim = self._steadily(lambda: queue.claim(free, alone=alone, now=now, sure=self.claimed))
         self.claimed = claim.touched > 0
+        if len(claim.deliveries) == free and not self.has_company:
+            # There is more than one process sends at once: each drain brings one other, until all workers are busy.
+            self.has_company = True
+            queue.wake()
         sendable_until = claim.monotonic + settings.LEASE - settings.TIMEOUT - RECORD_MARGIN
         unsendable = []
-        for delivery in claim.deliveries:
+        unsent = [delivery for delivery in claim.deliveries if not self._under_way(claim, delivery)]
+        for delivery in unsent:
             self.outstanding[delivery.pk] = _Outstanding(claim, delivery)
-        for delivery in claim.deliveries:
+        for delivery in unsent:
             try:
                 request = self._build(claim, delivery)
             except UndecryptableSecret as error:
@@ -159,17 +165,28 @@ class Drain:
                 self.sender.put(delivery.pk, request, sendable_until)
         return claim.touched, unsendable
 
+    def _under_way(self, claim: Claim, delivery: Delivery) -> bool:
+        """Whether this drain is sending the delivery already, and got it once more.
+
+        Its lease has ended before its time: the host stood still, or a clock jumped; or a person has cancelled it
+        and asked for it again. No second request goes out beside the first, whose result counts under the new claim
+        unless it would be another's: then it is late, and the delivery waits until it must have come.
+        """
+        one = self.outstanding.get(delivery.pk)
+        if one is None:
+            return False
+        if _try_of(one.delivery) == _try_of(delivery):
+            self.outstanding[delivery.pk] = _Outstanding(claim, delivery, one.request)
+        else:
+            queue.hand_back(claim.token, [delivery.pk], claim.now + timedelta(seconds=settings.TIMEOUT))
+        return True
+
     def _build(self, claim: Claim, delivery: Delivery) -> requests.PreparedRequest:
-        webhook = delivery.webhook
+        webhook, now = delivery.webhook, claim.moment(time.monotonic())
         if webhook.pk not in self.recipes or self.recipes[webhook.pk].webhook is not webhook:
-            self.recipes[webhook.pk] = recipe_of(webhook)
-        return build(
-            self.recipes[webhook.pk],
-            delivery.event,
-            delivery.attempt_count + 1,
-            claim.moment(time.monotonic()),
-            delivery_id=delivery.pk,
-        )
+            self.recipes[webhook.pk] = recipe_of(webhook, now)
+        recipe = self.recipes[webhook.pk]
+        return build(recipe, delivery.event, delivery.attempt_count + 1, now, delivery_id=delivery.pk)
 
     def _put_off(self, one: _Outstanding, error: UndecryptableSecret) -> None:
         """Neither sign with something else nor send unsigned: wait for the key to come back."""
@@ -229,8 +246,8 @@ class Drain:
 
     def _steadily(self, call: Callable[[], T]) -> T:
         """Outlast a database that is away, as long as a lease still covers what is not recorded."""
-        leases = [one.claim.monotonic + settings.LEASE for one in self.outstanding.values()]
-        return outages.outlast(call, max(leases, default=0))
+        claimed = max((one.claim.monotonic for one in self.outstanding.values()), default=None)
+        return outages.outlast(call, 0 if claimed is None else claimed + settings.LEASE)
 
     def linger(self) -> bool:
         """Wait a moment if something falls due soon and no other drain waits for it."""
@@ -242,6 +259,11 @@ class Drain:
     def _ask_for_another(self) -> None:
         if (self.stop.is_set() or time.monotonic() >= self.until) and _due_soon():
             queue.wake()
+
+
+def _try_of(delivery: Delivery) -> tuple[int, int]:
+    """What a request depends on, beside the event: which attempt it is, and of which state of its webhook."""
+    return delivery.attempt_count, delivery.webhook.version
 
 
 def _due_soon() -> bool:

@@ -2,14 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
+from typing import Any
 
 import requests
+from requests.structures import CaseInsensitiveDict
+
+
+class Headers(CaseInsensitiveDict[str]):
+    """The same, quicker where all of it is meant: its own methods go name by name, which took a fifth of a request."""
+
+    _store: dict[str, tuple[str, str]]
+    """By the name in lower case: the name as it is sent, and the value."""
+
+    def __init__(self, headers: Mapping[str, str] = {}) -> None:
+        self._store = {}
+        self.add(headers)
+
+    def copy(self) -> Headers:
+        other = Headers.__new__(Headers)
+        other._store = self._store.copy()
+        return other
+
+    def add(self, headers: Mapping[str, str]) -> None:
+        """Set these, each of them once whatever its case."""
+        for name, value in headers.items():
+            self._store[name.lower()] = (name, value)
+
+    def items(self) -> Any:
+        return self._store.values()
 
 
 class Prepared(requests.PreparedRequest):
     """A `requests.PreparedRequest` with bounds of its own."""
 
+    headers: Headers
     connect_timeout: float | None = None
     """Seconds until the connection is open, name resolution included; None: the adapter's."""
     timeout: float | None = None

@@ -30,7 +30,9 @@ def quota_of(workspace: Any) -> Quota:
     if settings.QUOTAS is None:
         return Quota()
     try:
-        quota: Quota = import_string(settings.QUOTAS)(workspace)
+        quota = import_string(settings.QUOTAS)(workspace)
+        if not isinstance(quota, Quota):
+            raise TypeError(f"{settings.QUOTAS} must return a webhooks.quota.Quota")
     except Exception:
         logger.exception("The quota of workspace %s could not be asked for: it has none now.", workspace.pk)
         return Quota()

@@ -10,14 +10,13 @@ from urllib.parse import quote_plus
 
 from django.utils.module_loading import import_string
 from django.views.decorators.debug import sensitive_variables
-from requests.structures import CaseInsensitiveDict
 
 from . import __version__, addresses, encoding, limits, signing
 from . import headers as rules
 from .conf import settings
 from .exceptions import InvalidRequest
 from .models import Event, Webhook
-from .prepared import Prepared
+from .prepared import Headers, Prepared
 
 USER_AGENT = f"django-workspace-webhooks/{__version__}"
 
@@ -30,18 +29,28 @@ class Recipe:
     """Checked, and ASCII."""
     method: str
     content_type: str
-    headers: CaseInsensitiveDict[str] = field(repr=False)
+    headers: Headers = field(repr=False)
     """The webhook's own, and ours that never differ."""
     masked_headers: frozenset[str]
     connect_timeout: float | None
     timeout: float | None
     neighbours: Hashable
+    secrets: tuple[str, ...] = field(repr=False)
+    """Those that may sign, the newest first; the second as long as the overlap lasts."""
+    overlap_until: datetime | None
     webhook: Webhook = field(repr=False)
+
+    def secrets_at(self, now: datetime) -> tuple[str, ...]:
+        overlaps = self.overlap_until is not None and now < self.overlap_until
+        return self.secrets if overlaps else self.secrets[:1]
 
 
 @sensitive_variables()
-def recipe_of(webhook: Webhook) -> Recipe:
-    """Return what all requests to `webhook` have in common. Raises InvalidRequest and UndecryptableSecret."""
+def recipe_of(webhook: Webhook, now: datetime) -> Recipe:
+    """Return what all requests to `webhook` have in common from `now` on.
+
+    Raises InvalidRequest and UndecryptableSecret.
+    """
     url = addresses.checked_url(webhook.callback_url, addresses.configured_policy())
     method = _method(webhook)
     headers, masked = _own_headers(webhook)
@@ -56,6 +65,8 @@ def recipe_of(webhook: Webhook) -> Recipe:
         connect_timeout=limits.within(webhook.connect_timeout, settings.CONNECT_TIMEOUT),
         timeout=limits.within(webhook.timeout, settings.TIMEOUT),
         neighbours=webhook.workspace_id,
+        secrets=webhook.signing_secrets(now),
+        overlap_until=webhook.previous_secret_expires_at,
         webhook=webhook,
     )
 
@@ -68,7 +79,7 @@ def build_request(
     `now` is the attempt's time, which the receiver may hold against its own clock. `delivery_id` is None in a
     preview. Raises InvalidRequest when no attempt could ever be sent, and UndecryptableSecret.
     """
-    return build(recipe_of(webhook), event, attempt_number, now, delivery_id=delivery_id)
+    return build(recipe_of(webhook, now), event, attempt_number, now, delivery_id=delivery_id)
 
 
 def build(
@@ -80,16 +91,15 @@ def build(
     request.method = recipe.method
     request.headers = recipe.headers.copy()
     request.masked_headers = recipe.masked_headers
-    request.headers.update(_headers(event, attempt_number, delivery_id))
-    request.headers.update(_signatures(recipe.webhook, str(event.pk), payload, now))
+    request.headers.add(_headers(event, attempt_number, delivery_id))
+    request.headers.add(_signatures(recipe, str(event.pk), payload, now))
     if recipe.method == "GET":
         separator = "&" if "?" in recipe.url else "?"
         request.url = f"{recipe.url}{separator}{encoding.PAYLOAD_FIELD}={quote_plus(payload)}"
     else:
         request.url = recipe.url
         request.body = payload
-        request.headers["Content-Type"] = recipe.content_type
-        request.headers["Content-Length"] = str(len(payload))
+        request.headers.add({"Content-Type": recipe.content_type, "Content-Length": str(len(payload))})
     request.neighbours = recipe.neighbours
     request.connect_timeout, request.timeout = recipe.connect_timeout, recipe.timeout
     return request
@@ -122,7 +132,7 @@ def _method(webhook: Webhook) -> str:
 
 
 @sensitive_variables()
-def _own_headers(webhook: Webhook) -> tuple[CaseInsensitiveDict[str], frozenset[str]]:
+def _own_headers(webhook: Webhook) -> tuple[Headers, frozenset[str]]:
     """Return the headers that the webhook adds, and the names of those that are secret: all of its own.
 
     Raises InvalidRequest: a row may have been written past the rules.
@@ -136,7 +146,7 @@ def _own_headers(webhook: Webhook) -> tuple[CaseInsensitiveDict[str], frozenset[
     if message:
         raise InvalidRequest("bad_request", message)
     # A webhook may ask for another type of answer, which is why this one is not reserved.
-    return CaseInsensitiveDict({"Accept": "*/*", **headers}), frozenset(map(str.lower, headers))
+    return Headers({"Accept": "*/*", **headers}), frozenset(map(str.lower, headers))
 
 
 def _headers(event: Event, attempt_number: int, delivery_id: int | None) -> dict[str, str]:
@@ -150,7 +160,7 @@ def _headers(event: Event, attempt_number: int, delivery_id: int | None) -> dict
 
 
 @sensitive_variables()
-def _signatures(webhook: Webhook, message_id: str, payload: bytes, now: datetime) -> dict[str, str]:
+def _signatures(recipe: Recipe, message_id: str, payload: bytes, now: datetime) -> dict[str, str]:
     """Return the Standard Webhooks headers, and with a secret both signatures; without one, none.
 
     While a rotation overlaps, receivers that know only the former secret must still find what they verify:
@@ -158,7 +168,7 @@ def _signatures(webhook: Webhook, message_id: str, payload: bytes, now: datetime
     """
     stamp = int(now.timestamp())
     headers = {"webhook-id": message_id, "webhook-timestamp": str(stamp)}
-    secrets = webhook.signing_secrets(now)
+    secrets = recipe.secrets_at(now)
     if not secrets:
         return headers
     headers["X-Signature"] = signing.x_signature(secrets[-1], payload)

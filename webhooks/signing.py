@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
 import hmac
 import secrets
 from collections.abc import Callable
@@ -26,7 +25,7 @@ def x_signature(secret: str, payload: bytes) -> str:
     Equal to PHP's `hash_hmac('sha256', $payload, $secret)`. Raises ValueError for an empty secret:
     a receiver that lost its key would accept such a signature from anyone.
     """
-    return hmac.new(_text_key(secret), payload, hashlib.sha256).hexdigest()
+    return hmac.digest(_text_key(secret), payload, "sha256").hex()
 
 
 @sensitive_variables()
@@ -37,7 +36,7 @@ def standard_signature(secret: str, message_id: str, timestamp: int, body: bytes
     as its UTF-8 bytes. Raises ValueError for an empty secret and for a "whsec_" one that is not base64.
     """
     signed = f"{message_id}.{timestamp}.".encode() + body
-    digest = hmac.new(standard_key(secret), signed, hashlib.sha256).digest()
+    digest = hmac.digest(standard_key(secret), signed, "sha256")
     return "v1," + base64.b64encode(digest).decode("ascii")
 
 

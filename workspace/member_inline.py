@@ -34,22 +34,21 @@ class MemberFormSet(BaseInlineFormSet):
         self._demand_an_owner()
 
     def _demand_an_owner(self) -> None:
-        """Raise ValidationError when the workspace had an owner and would have none."""
+        """Raise ValidationError when the workspace had an owner who can log in, and would have none."""
         if self.instance.pk is None:
             return
         # Two who each take one of two owners away would each leave the other. Emits do not wait for this lock.
         Workspace.objects.select_for_update(no_key=True).get(pk=self.instance.pk)
-        before = set(
-            self.instance.memberships.filter(role=Membership.Role.OWNER).values_list("pk", flat=True)
-        )
+        owners = self.instance.memberships.filter(role=Membership.Role.OWNER, user__is_active=True)
         shown = {form.instance.pk for form in self.initial_forms}
-        after = {
-            form
-            for form in self.forms
-            if form not in self.deleted_forms and form.cleaned_data.get("role") == Membership.Role.OWNER
-        }
-        if before and not after and before <= shown:
+        unseen = owners.exclude(pk__in=shown)
+        if owners.exists() and not unseen.exists() and not any(map(self._makes_an_owner, self.forms)):
             raise ValidationError(NEEDS_AN_OWNER)
+
+    def _makes_an_owner(self, form: Any) -> bool:
+        role, user = form.cleaned_data.get("role"), form.cleaned_data.get("user")
+        stays = form not in self.deleted_forms and user is not None and user.is_active
+        return stays and role == Membership.Role.OWNER
 
 
 class MembershipInline(admin.TabularInline):

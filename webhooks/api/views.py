@@ -53,7 +53,7 @@ class WorkspaceViewSet(GenericViewSet[Any]):
 
     authentication_classes = authentication_classes()
     permission_classes = [IsAuthenticated]
-    pagination_class = NewestFirst
+    pagination_class: type[NewestFirst] | None = NewestFirst
     # The action in access.ACTIONS that each of a view's actions needs; "view" where none is named.
     needs: ClassVar[dict[str, str]] = {}
 
@@ -182,6 +182,8 @@ class EventTypeViewSet(WorkspaceViewSet):
 
     lookup_value_regex = "[a-z0-9_.]+"
     serializer_class = serializers.EventTypeSerializer
+    # There is no queryset to page through; with a paginator the browsable page would ask for one.
+    pagination_class = None
 
     def list(self, request: Request, **_: Any) -> Response:
         results = self.get_serializer(catalogue.all(), many=True).data

@@ -176,7 +176,7 @@ class Webhook(Credentials):
         if settings.QUOTAS is None or self.workspace_id is None or not self._state.adding:
             return None
         limit = quota_of(self.workspace).webhooks
-        if limit is None or Webhook.objects.filter(workspace=self.workspace_id).count() < limit:
+        if not isinstance(limit, int) or Webhook.objects.filter(workspace=self.workspace_id).count() < limit:
             return None
         return QUOTA_REACHED % {"limit": limit}
 

@@ -1,7 +1,8 @@
 """The two looks of a claim at what is due, as SQL for both databases. Every value is a parameter.
 
-Each returns (number, mark, …candidate) in the order in which the candidates fell due: how much was looked at, and
-something of where, stand in every row, and in one row beside NULLs if there is no candidate.
+Each returns (number, mark, …candidate): first all that must be set aside, then %(limit)s that can be sent, in the order
+in which they fell due. How much was looked at, and something of where, stand in every row, and in one row beside NULLs
+if there is no candidate.
 
 PostgreSQL plans them by statistics that may be of a time at which nothing was pending, when every join and every
 partial index seems equally good. So little is left to choose: what is many is counted by sorting, not by a join, and
@@ -28,7 +29,7 @@ _STANDING = "webhook_id, free, is_held, is_deleted, sendable, rate_limit, ordere
 
 
 def head_sql(db: BaseDatabaseWrapper, *, suspects: bool) -> str:
-    """Return the look at the %(head)s earliest due rows, from %(beginning)s on. `mark`: when the first fell due."""
+    """Return the look at the %(head)s earliest due rows, from %(beginning)s on. `mark`: the Unix time of the first."""
     is_pending = IS_STILL_PENDING if suspects else "status = 'pending'"
     return f"""
         WITH looked_at AS (
@@ -39,8 +40,9 @@ def head_sql(db: BaseDatabaseWrapper, *, suspects: bool) -> str:
             SELECT id, due_at, lost_claims, {_STANDING} FROM standing
         ), {_ranked(db)}
         SELECT whole.number, whole.mark, {_CANDIDATE}
-        FROM (SELECT COUNT(*) AS number, MIN(due_at) AS mark FROM looked_at) AS whole
-        LEFT JOIN ranked ON {_CHOSEN} ORDER BY due_at, id
+        FROM (SELECT COUNT(*) AS number, {_epoch(db, "MIN(due_at)")} AS mark FROM looked_at) AS whole
+        LEFT JOIN ranked ON {_CHOSEN} ORDER BY aside DESC, due_at, id
+        LIMIT %(limit)s + (SELECT COUNT(*) FROM ranked WHERE aside)
     """  # noqa: S608  names and constants are ours; every value is a parameter
 
 
@@ -62,7 +64,8 @@ def tour_sql(db: BaseDatabaseWrapper, *, suspects: bool) -> str:
         ), {_ranked(db)}
         SELECT whole.number, whole.mark, {_CANDIDATE}
         FROM (SELECT COUNT(webhook_id) AS number, MAX(webhook_id) AS mark FROM looked_at) AS whole
-        LEFT JOIN ranked ON {_CHOSEN} ORDER BY due_at, id
+        LEFT JOIN ranked ON {_CHOSEN} ORDER BY aside DESC, due_at, id
+        LIMIT %(limit)s + (SELECT COUNT(*) FROM ranked WHERE aside)
     """  # noqa: S608  as above
 
 
@@ -171,6 +174,11 @@ def _first_of_all(db: BaseDatabaseWrapper) -> str:
                 SELECT mine.id FROM {_table(db, Delivery)} AS mine WHERE mine.finished_at IS NULL AND {bounds}
                 ORDER BY mine.webhook_id, mine.id LIMIT 1
             )"""  # noqa: S608  as above
+
+
+def _epoch(db: BaseDatabaseWrapper, time: str) -> str:
+    """Return a time as a number: it stands in each row, and a number is ten times as cheap to read."""
+    return f"EXTRACT(EPOCH FROM {time})::float8" if db.vendor == "postgresql" else "NULL"
 
 
 def _table(db: BaseDatabaseWrapper, model: type[Model]) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
 from ..conf import settings
@@ -58,33 +58,41 @@ class Candidate(NamedTuple):
         return bool(self.waits or self.ending)
 
 
-def candidates(now: datetime, limit: int, *, suspects: bool = False) -> list[Candidate]:
+def candidates(
+    now: datetime, limit: int, *, suspects: bool = False, clock: datetime | None = None
+) -> list[Candidate]:
     """Return due rows in the order in which they fell due, of each webhook no more than it leaves free.
 
     A webhook that is paused, or was and has not delivered since, is tried with one delivery; one that has just
-    recovered gets its backlog a few at a time. What must be set aside does not count against `limit`.
+    recovered gets its backlog a few at a time. What must be set aside does not count against `limit`. `clock`: the
+    database's, where `now` is another time.
     """
-    found, looked_at = _head(now, suspects=suspects)
+    found, looked_at = _head(now, limit, suspects=suspects, clock=clock or now)
     if looked_at == HEAD and sum(not row.is_aside for row in found) < max(limit // 2, 1):
-        found = _joined(found, _tour(now, suspects=suspects))
+        found = _joined(found, _tour(now, limit, suspects=suspects))
     aside = [row for row in found if row.is_aside]
     return [*aside, *[row for row in found if not row.is_aside][:limit]]
 
 
-def _head(now: datetime, *, suspects: bool) -> tuple[list[Candidate], int]:
+def _head(now: datetime, limit: int, *, suspects: bool, clock: datetime) -> tuple[list[Candidate], int]:
     """Return the candidates among the earliest due rows, and how many rows were looked at."""
     water, began = _waters[suspects], time.monotonic()
     start = beginning(connection(), water.mark(began))
-    found, looked_at, first = _looked(head_sql, now, suspects=suspects, head=HEAD, beginning=start)
+    found, looked_at, first = _looked(
+        head_sql, now, suspects=suspects, limit=limit, head=HEAD, beginning=start
+    )
     if connection().vendor == "postgresql":
-        water.looked(first, now, began, time.monotonic())
+        earliest = None if first is None else datetime.fromtimestamp(first, timezone.utc)
+        water.looked(earliest, clock, began, time.monotonic())
     return found, looked_at
 
 
-def _tour(now: datetime, *, suspects: bool) -> list[Candidate]:
+def _tour(now: datetime, limit: int, *, suspects: bool) -> list[Candidate]:
     """Return the candidates of the webhooks that come next, after those of this process's last tour."""
     global _last_visited
-    found, visited, last = _looked(tour_sql, now, suspects=suspects, tour=TOUR, after=_last_visited)
+    found, visited, last = _looked(
+        tour_sql, now, suspects=suspects, limit=limit, tour=TOUR, after=_last_visited
+    )
     _last_visited = last if visited == TOUR else 0
     return found
 

@@ -64,8 +64,8 @@ def claim(limit: int, *, alone: bool, now: datetime | None = None, sure: bool = 
     with transaction.atomic(using=alias()):
         turn, suspects = _turn_taken(connection())
         moment, read_at = now or turn, time.monotonic()
-        found = candidates(moment, 1, suspects=True) if alone and suspects else []
-        found = found or candidates(moment, limit)
+        found = candidates(moment, 1, suspects=True, clock=turn) if alone and suspects else []
+        found = found or candidates(moment, limit, clock=turn)
         touched = _set_aside([row for row in found if row.is_aside], moment)
         sendable = within_rates([row for row in found if not row.is_aside], moment)
         until = moment + timedelta(seconds=settings.LEASE)

@@ -13,6 +13,7 @@ from django.db.models import F
 
 from ..models import WebhookState
 from ..models.database import alias
+from ..retry import Outcome
 from .parking import release
 from .rows import pending
 from .states import Finding, Told, note
@@ -38,7 +39,7 @@ def record(verdicts: Sequence[Verdict], now: datetime) -> Recorded:
         written = write(verdicts, now)
         mine = [verdict for verdict in verdicts if not verdict.attempt.late]
         _release_next(mine, written, now)
-        findings = [_finding(one, written.owners) for one in mine if not one.is_ours]
+        findings = [_finding(one, written.owners) for one in mine if _says_something(one, written)]
         told, states = note(findings, written.unwell, now)
         _hold_back(mine, written.owners, states, now)
     return Recorded(fenced=frozenset(written.owners), told=told)
@@ -54,6 +55,13 @@ def _release_next(mine: Iterable[Verdict], written: Written, now: datetime) -> N
     ended = {written.owners[one.attempt.delivery_id] for one in mine if one.status != "pending"}
     if ended & written.ordered:
         release(ended & written.ordered, now)
+
+
+def _says_something(verdict: Verdict, written: Written) -> bool:
+    """Whether its webhook's health may change: not by our own faults, nor by a success of one that is well."""
+    if verdict.outcome is Outcome.SUCCESS:
+        return written.owners[verdict.attempt.delivery_id] in written.unwell
+    return not verdict.is_ours
 
 
 def _finding(verdict: Verdict, owners: Mapping[int, int]) -> Finding:

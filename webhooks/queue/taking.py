@@ -38,6 +38,9 @@ def _taken(ids: Sequence[int], token: uuid.UUID, now: datetime, until: datetime)
     return found
 
 
+_UNREAD = frozenset({"created_at", "finished_at", "due_at", "claim"})
+
+
 def _taken_in_one(
     db: BaseDatabaseWrapper, ids: Sequence[int], token: uuid.UUID, now: datetime, until: datetime
 ) -> list[Delivery]:
@@ -47,7 +50,8 @@ def _taken_in_one(
     was due a walk over all that is due, or all of a webhook's, looks cheaper than finding these rows by their keys.
     """
     table, webhook = (db.ops.quote_name(model._meta.db_table) for model in (Delivery, Webhook))
-    fields = Delivery._meta.concrete_fields
+    # The times and the claim are known, or nobody's business here: they would be a tenth of the claim to read.
+    fields = [field for field in Delivery._meta.concrete_fields if field.name not in _UNREAD]
     columns = ", ".join(f"delivery.{db.ops.quote_name(str(field.column))}" for field in fields)
     sql = f"""
         WITH due AS (

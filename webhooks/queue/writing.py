@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -129,12 +130,16 @@ def _written_in_one(db: BaseDatabaseWrapper, verdicts: Sequence[Verdict], now: d
     return written
 
 
+# One claim has many rows.
+_text = lru_cache(maxsize=1024)(str)
+
+
 def _row(place: int, verdict: Verdict) -> dict[str, Any]:
     values = verdict.attempt.__dict__
     row = {name: values[name] for name in _ATTEMPT}
     row.update(
         place=place,
-        claim=verdict.claim,
+        claim=_text(verdict.claim),
         status=verdict.status,
         ended_because=verdict.ended_because,
         due_at=verdict.due_at,

@@ -4,17 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import timedelta
+from functools import cached_property
+from typing import Any
 
 import requests
-from requests.structures import CaseInsensitiveDict
+from requests.cookies import RequestsCookieJar
 
+from ..prepared import Headers
 from .bounds import Bounds
 
 
 class BoundedResponse(requests.Response):
     """A response whose body may have been cut at the limit."""
 
-    truncated: bool = False
+    def __init__(self) -> None:
+        # Without super(): a jar for cookies that nobody reads is half of what an empty response costs.
+        self._content: Any = False
+        self._content_consumed = False
+        self._next = None
+        self.status_code: Any = None
+        self.headers: Any = Headers()
+        self.raw: Any = None
+        self.url: Any = None
+        self.encoding = None
+        self.history: list[requests.Response] = []
+        self.reason: Any = None
+        self.elapsed = timedelta(0)
+        self.request: Any = None
+        self.truncated = False
+
+    @cached_property
+    def cookies(self) -> RequestsCookieJar:  # type: ignore[override]
+        return RequestsCookieJar()
 
 
 # What an attempt may bring of header lines, 1xx and trailers included: more is a flood that would keep the
@@ -92,15 +113,16 @@ def _text(line: bytes) -> str:
     return line.decode("latin-1").strip()
 
 
-def _parsed(lines: Iterable[bytes]) -> CaseInsensitiveDict[str]:
+def _parsed(lines: Iterable[bytes]) -> Headers:
     """Return header lines by name; the values of a repeated name are joined (RFC 9110 5.3)."""
-    headers: CaseInsensitiveDict[str] = CaseInsensitiveDict()
-    known: set[str] = set()  # asking `headers` costs several times as much
+    values: dict[str, str] = {}
+    names: dict[str, str] = {}
     for line in lines:
         name, colon, value = _text(line).partition(":")
         if colon:
-            value = value.strip()
-            lowered = name.lower()
-            headers[name] = f"{headers[name]}, {value}" if lowered in known else value
-            known.add(lowered)
+            lowered, value = name.lower(), value.strip()
+            values[lowered] = f"{values[lowered]}, {value}" if lowered in values else value
+            names[lowered] = name
+    headers = Headers()
+    headers.add({names[lowered]: value for lowered, value in values.items()})
     return headers

@@ -1,0 +1,60 @@
+"""The memory of one worker that has all its slots in flight and a long backlog behind them, on PostgreSQL.
+
+    python -m benchmarks.memory [--backlog 1000000] [--seconds 8]
+
+The receiver answers each request after a second, so that the slots stay taken.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks.backlog import owe
+from benchmarks.meter import peak_memory
+from benchmarks.neighbours import migrate
+from benchmarks.surroundings import light_receiver
+from benchmarks.throughput import WEBHOOKS, postgresql, wait_until, workers
+
+BOUND = 200_000_000
+DELAY = "1"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--backlog", type=int, default=1_000_000)
+    parser.add_argument("--seconds", type=float, default=8)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="webhooks-benchmark-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        with postgresql(folder), light_receiver(folder / "receiver", DELAY) as (url, _):
+            migrate()
+            return measure(url, options.backlog, options.seconds)
+
+
+def measure(url: str, backlog: int, seconds: float) -> int:
+    from webhooks.conf import settings
+    from webhooks.models import Delivery, Webhook
+
+    owe(backlog, WEBHOOKS)
+    Webhook.objects.update(callback_url=url)
+    claimed = Delivery.objects.filter(status="pending", claim__isnull=False)
+    with workers(1, budget=600) as pids:
+        wait_until(lambda: claimed.count() == settings.CONCURRENCY, 60)
+        time.sleep(seconds)
+        memory = peak_memory(pids)
+    kept = memory < BOUND
+    print(f"{settings.CONCURRENCY} in flight, {backlog:,} pending, {WEBHOOKS} webhooks:", end=" ")
+    print(f"the worker's peak is {memory / 1e6:.0f} MB;", end=" ")
+    print(f"target: under {BOUND / 1e6:.0f} MB: {'kept' if kept else 'missed'}")
+    return 0 if kept else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
