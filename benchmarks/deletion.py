@@ -1,4 +1,5 @@
-"""How long people wait for the deletion of a webhook that is owed a million deliveries, and how fast these then end.
+"""How long people wait for the deletion of a webhook that is owed a million deliveries, and how fast these then end;
+and for that of a workspace with as many.
 
     python -m benchmarks.deletion [--rows 1000000]
 
@@ -43,6 +44,7 @@ def main() -> None:
             call_command("migrate", verbosity=0)
             for face, delete in (("API", by_api), ("admin", by_admin)):
                 print(f"{face}: {measured(options.rows, delete)}", flush=True)
+            print(f"workspace: {measured_workspace(options.rows)}", flush=True)
 
 
 def measured(rows: int, delete: Callable[[Client, Webhook], int]) -> str:
@@ -62,6 +64,23 @@ def measured(rows: int, delete: Callable[[Client, Webhook], int]) -> str:
     ended = sum(claim(512, alone=True).touched for _ in range(CLAIMS))
     rate = ended / (time.perf_counter() - started)
     return f"{rows:,} deliveries, {1000 * elapsed:.0f} ms (HTTP {status}); then {rate:,.0f} of them ended a second"
+
+
+def measured_workspace(rows: int) -> str:
+    from django.test import Client
+
+    from webhooks.models import Delivery
+    from workspace.models import Workspace
+
+    owe(rows, 1)
+    workspace = Workspace.objects.get()
+    client = Client(headers={"host": "localhost"})
+    client.force_login(superuser())
+    started = time.perf_counter()
+    status = client.post(f"/w/{workspace.slug}/delete/", {"name": workspace.name}).status_code
+    elapsed = time.perf_counter() - started
+    assert not Delivery.objects.exists()
+    return f"{rows:,} deliveries, {elapsed:.1f} s (HTTP {status})"
 
 
 def superuser() -> Any:

@@ -120,7 +120,7 @@ class Stack:
         # Not urllib: it would ask a proxy that the environment names.
         connection = http.client.HTTPConnection(self.web_host, self.port, timeout=5)
         try:
-            connection.request("GET", "/admin/login/")
+            connection.request("GET", "/login/")
             return connection.getresponse().status == 200
         except (OSError, http.client.HTTPException):
             return False

@@ -24,6 +24,8 @@ CSRF_TRUSTED_ORIGINS = [
 ]
 
 INSTALLED_APPS = [
+    # Before the admin: its header is the portal's in a workspace.
+    "workspace",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -35,7 +37,6 @@ INSTALLED_APPS = [
     "django_filters",
     "django_q",
     "webhooks",
-    "workspace",
     "project",
 ]
 
@@ -47,6 +48,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "workspace.middleware.WorkspaceMiddleware",
 ]
 
 ROOT_URLCONF = "project.urls"
@@ -74,7 +76,7 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
-LOGIN_URL = "admin:login"
+LOGIN_URL = "portal:login"
 
 USE_TZ = True
 TIME_ZONE = os.environ.get("DJANGO_TIME_ZONE", "UTC")
@@ -122,4 +124,9 @@ if os.environ.get("REDIS_URL"):
 else:
     Q_CLUSTER["orm"] = "default"
 
-WEBHOOKS = {"ACCESS": "workspace.access.RoleAccess", **json.loads(os.environ.get("WEBHOOKS", "{}"))}
+WEBHOOKS = {
+    "ACCESS": "workspace.access.RoleAccess",
+    "QUOTAS": "workspace.quotas.quota_of",
+    "WEBHOOK_PAGE": "workspace.portal.webhook_page",
+    **json.loads(os.environ.get("WEBHOOKS", "{}")),
+}

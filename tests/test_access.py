@@ -9,13 +9,16 @@ from django.utils.module_loading import import_string
 from tests.factories import make_user, make_workspace
 from webhooks import access
 
+OWN = ("members", "workspace")
+
 pytestmark = pytest.mark.django_db
 ours = pytest.mark.skipif(not apps.is_installed("workspace"), reason="roles belong to our workspace app")
 
+WORK = {"view", "payloads", "add", "change", "redeliver", "recover"}
 ROLE_TABLE = {
-    "owner": {"view", "add", "change", "delete", "redeliver", "secret"},
-    "admin": {"view", "add", "change", "delete", "redeliver", "secret"},
-    "member": {"view", "add", "change", "redeliver"},
+    "owner": WORK | {"delete", "secret", "members", "workspace"},
+    "admin": WORK | {"delete", "secret", "members"},
+    "member": WORK,
     "viewer": {"view"},
 }
 
@@ -25,8 +28,8 @@ def fresh(user):
     return get_user_model().objects.get(pk=user.pk)
 
 
-def allowed(user, workspace):
-    return {action for action in access.ACTIONS if access.may(user, workspace, action)}
+def allowed(user, workspace, own=()):
+    return {action for action in (*access.ACTIONS, *own) if access.may(user, workspace, action)}
 
 
 @pytest.fixture
@@ -41,7 +44,8 @@ def by_model_permissions(settings):
         ("add_webhook", {"add"}),
         ("change_webhook", {"change", "secret"}),
         ("delete_webhook", {"delete"}),
-        ("change_delivery", {"redeliver"}),
+        ("change_delivery", {"redeliver", "recover"}),
+        ("view_event", {"payloads"}),
         ("view_delivery", set()),
     ],
 )
@@ -108,9 +112,27 @@ class Nobody:
 def test_a_role_allows_what_the_table_says_and_only_in_its_workspace(role):
     workspace, other = make_workspace(), make_workspace("other")
     user = make_user(role=role, workspace=workspace)
-    assert allowed(user, workspace) == ROLE_TABLE[role]
-    assert allowed(user, other) == set()
+    assert allowed(user, workspace, OWN) == ROLE_TABLE[role]
+    assert allowed(user, other, OWN) == set()
     assert list(access.workspaces(user)) == [workspace]
+
+
+@ours
+@pytest.mark.parametrize(
+    ("role", "given"),
+    [
+        ("owner", {"owner", "admin", "member", "viewer"}),
+        ("admin", {"admin", "member", "viewer"}),
+        ("member", set()),
+        ("viewer", set()),
+    ],
+)
+def test_nobody_gives_a_role_with_more_rights_than_their_own(role, given):
+    roles_in_gift = import_string("workspace.access.roles_in_gift")
+    workspace, other = make_workspace(), make_workspace("other")
+    user = make_user(role=role, workspace=workspace)
+    assert roles_in_gift(user, workspace) == given
+    assert roles_in_gift(user, other) == set()
 
 
 @ours

@@ -254,3 +254,11 @@ def test_a_viewer_may_look_and_no_more(base, workspace):
     assert post(client, f"{base}webhooks/", **WEBHOOK).status_code == 403
     assert client.patch(f"{base}webhooks/{webhook.pk}/", {"name": "x"}, format="json").status_code == 403
     assert client.delete(f"{base}webhooks/{webhook.pk}/").status_code == 403
+
+
+@pytest.mark.parametrize(
+    "path", ["webhooks/", "deliveries/", "events/", "event-types/", "event-types/order.paid/"]
+)
+def test_each_list_can_be_looked_at_in_a_browser(client, base, path):
+    answer = client.get(base + path, HTTP_ACCEPT="text/html")
+    assert (answer.status_code, answer.headers["Content-Type"]) == (200, "text/html; charset=utf-8")

@@ -21,6 +21,7 @@ BASE = "/api/v1/workspaces/acme/"
 WEBHOOK = {"name": "New", "callback_url": "https://example.com/hook", "events": ["*"]}
 SECRET = "correct-horse-battery"
 NEWER = "battery-staple"
+# What the API can be asked for: nothing recovers yet.
 EVERYTHING = {"view", "add", "change", "delete", "redeliver", "secret"}
 ROLE_TABLE = {
     "owner": EVERYTHING,

@@ -50,6 +50,8 @@ def test_an_unknown_key_is_refused_with_the_nearest_known_one(settings):
         ("RETENTION_DAYS", 0),
         ("WAKE", "celery"),
         ("ACCESS", "nowhere.Access"),
+        ("QUOTAS", "nowhere.quota_of"),
+        ("QUOTAS", 5),
         ("ENCODERS", {"text/xml": "nowhere.encode"}),
         ("ALLOWED_HOSTS", "crm.example.internal"),
         ("ALLOWED_HOSTS", ["10.0.0.1"]),

@@ -56,7 +56,11 @@ def sent_one():
 
 
 def test_the_owners_read_what_is_wrong_and_what_happens_next(workspace, owner, settings):
-    settings.WEBHOOKS = {**settings.WEBHOOKS, "BASE_URL": "https://app.example.com/"}
+    settings.WEBHOOKS = {
+        **settings.WEBHOOKS,
+        "BASE_URL": "https://app.example.com/",
+        "WEBHOOK_PAGE": None,
+    }
     webhook = make_webhook(
         workspace, secret=SECRET, callback_url="https://user@crm.example.com:8443/token/?key=hidden"
     )
@@ -79,6 +83,18 @@ def test_the_owners_read_what_is_wrong_and_what_happens_next(workspace, owner, s
     assert not any(part in message.body for part in (SECRET, "hidden", "token", "user@"))
     state.refresh_from_db()
     assert (state.notice, state.notice_due_at, state.told) == ("", None, 1)
+
+
+def page_of(webhook):
+    return f"/of/{webhook.workspace.slug}/{webhook.pk}"
+
+
+def test_the_link_leads_where_the_project_says(workspace, owner, settings):
+    own = {"BASE_URL": "https://app.example.com", "WEBHOOK_PAGE": f"{__name__}.page_of"}
+    settings.WEBHOOKS = {**settings.WEBHOOKS, **own}
+    state = make_notice(workspace, "failing")
+    assert send_due(NOW) == 1
+    assert f"https://app.example.com/of/acme/{state.webhook_id}\n" in sent_one().body
 
 
 @pytest.mark.parametrize("notice", [notice.value for notice in Notice])

@@ -11,8 +11,9 @@ from django.utils.module_loading import import_string
 
 from .conf import settings, workspace_model
 
-# What can be asked for. "secret": rotate or remove a webhook's secret.
-ACTIONS = ("view", "add", "change", "delete", "redeliver", "secret")
+# What can be asked for. "payloads": see event data, and the bodies of requests and responses; "recover":
+# re-create what a webhook missed; "secret": rotate or remove a webhook's secret.
+ACTIONS = ("view", "payloads", "add", "change", "delete", "redeliver", "recover", "secret")
 
 
 class Access(Protocol):
@@ -33,10 +34,12 @@ class ModelPermissions:
 
     _permissions = {
         "view": "webhooks.view_webhook",
+        "payloads": "webhooks.view_event",
         "add": "webhooks.add_webhook",
         "change": "webhooks.change_webhook",
         "delete": "webhooks.delete_webhook",
         "redeliver": "webhooks.change_delivery",
+        "recover": "webhooks.change_delivery",
         "secret": "webhooks.change_webhook",
     }
 

@@ -60,8 +60,12 @@ class Settings:
     ROTATION_OVERLAP: float = 24 * 3600
     # Scheme and host of this site, for links in e-mails: "https://app.example.com"; None: no links.
     BASE_URL: str | None = None
+    # Dotted path of a callable `(webhook) -> path of its page`, for the same links; None: the page in the admin.
+    WEBHOOK_PAGE: str | None = None
     # Ended deliveries, their attempts and their events are kept this long; None: for ever.
     RETENTION_DAYS: float | None = 30
+    # Dotted path of a callable `(workspace) -> webhooks.quota.Quota`; None: no workspace has a bound.
+    QUOTAS: str | None = None
     # "django-q2": a task is asked for; "notify": PostgreSQL's NOTIFY, for `manage.py webhooks deliver`.
     WAKE: str = "django-q2"
 

@@ -10,7 +10,7 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from . import catalogue, idempotency, leaving, queue
+from . import catalogue, idempotency, leaving, queue, quotas
 from .conf import settings
 from .encoding import freeze
 from .exceptions import InvalidPayload
@@ -50,6 +50,7 @@ def emit(
 
     All of it happens in the caller's transaction: commit means that the deliveries exist, rollback that they
     never did. With a key already used for the same event, that event is returned and nothing is written.
+    Above the workspace's quota of events per minute, the deliveries fall due later.
     In a workspace that is being deleted nothing is written either, and the event returned is unsaved.
 
     Raises UnknownEventType, InvalidPayload or IdempotencyConflict, before anything is written.
@@ -70,7 +71,9 @@ def emit_many(new_events: Iterable[NewEvent]) -> list[Event]:
     drafts = [_draft(new_event, now) for new_event in new_events]
     with transaction.atomic(using=alias()):
         gone = leaving.marked()
-        stands_for = idempotency.write([draft for draft in drafts if draft.workspace_id not in gone])
+        drafts_kept = [draft for draft in drafts if draft.workspace_id not in gone]
+        quotas.hold(drafts_kept)
+        stands_for = idempotency.write(drafts_kept)
         written = [draft for draft in drafts if stands_for.get(draft.pk) is draft]
         owed = fan_out(written)
         for event in written:

@@ -41,11 +41,13 @@ def _statement(db: BaseDatabaseWrapper, kinds: Sized, events: Sized) -> str:
 
     The webhooks are looked for, and locked, once for each kind: a batch mostly has one or two. `FOR KEY SHARE`
     keeps their rows until the commit, so that deleting one meanwhile cannot make the caller's commit fail on a
-    foreign key. `due_at` comes from the database's clock.
+    foreign key. `due_at` comes from the database's clock, as does the moment that an event is held until.
     """
     quote = db.ops.quote_name
     lock = "FOR KEY SHARE OF webhook" if db.vendor == "postgresql" else ""
     clock = queue.clock_sql(db)
+    # A column of which every value is NULL is text to PostgreSQL.
+    held_until = "CAST(fact.held_until AS timestamptz)" if db.vendor == "postgresql" else "fact.held_until"
     # Python's sqlite3 counts rows only of what begins with INSERT, and SQLite would read ON CONFLICT as the
     # condition of a join, were there no WHERE.
     return f"""
@@ -53,7 +55,7 @@ def _statement(db: BaseDatabaseWrapper, kinds: Sized, events: Sized) -> str:
             (event_id, webhook_id, workspace_id, event_type, status, ended_because, due_at, claim,
              lost_claims, attempt_count, attempts_before, created_at, finished_at)
         WITH kind (number, workspace_id, type, its_name, its_noun, every) AS (VALUES {_rows(kinds, 6)}),
-        fact (place, id, kind) AS (VALUES {_rows(events, 3)}),
+        fact (place, id, kind, held_until) AS (VALUES {_rows(events, 4)}),
         subscribed AS (
             SELECT kind.number AS kind, kind.type, webhook.id, webhook.workspace_id
             FROM kind JOIN {quote(Webhook._meta.db_table)} AS webhook
@@ -65,8 +67,8 @@ def _statement(db: BaseDatabaseWrapper, kinds: Sized, events: Sized) -> str:
                   AND subscription.pattern IN (kind.its_name, kind.its_noun, kind.every))
             ORDER BY webhook.id {lock}
         )
-        SELECT fact.id, subscribed.id, subscribed.workspace_id, subscribed.type, 'pending', '', {clock}, NULL,
-               0, 0, 0, {clock}, NULL
+        SELECT fact.id, subscribed.id, subscribed.workspace_id, subscribed.type, 'pending', '',
+               COALESCE({held_until}, {clock}), NULL, 0, 0, 0, {clock}, NULL
         FROM fact JOIN subscribed ON subscribed.kind = fact.kind
         WHERE TRUE ORDER BY fact.place, subscribed.id
         ON CONFLICT DO NOTHING
@@ -92,5 +94,7 @@ def _kind_values(db: BaseDatabaseWrapper, kinds: Mapping[_Kind, int]) -> Iterato
 def _fact_values(
     db: BaseDatabaseWrapper, events: Sequence[Event], kinds: Mapping[_Kind, int]
 ) -> Iterator[Any]:
+    held_until = Event._meta.get_field("held_until")
     for place, event in enumerate(events):
-        yield from (place, Event._meta.pk.get_db_prep_value(event.pk, db), kinds[_kind(event)])
+        key = Event._meta.pk.get_db_prep_value(event.pk, db)
+        yield from (place, key, kinds[_kind(event)], held_until.get_db_prep_value(event.held_until, db))

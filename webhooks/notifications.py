@@ -15,6 +15,7 @@ from django.core.mail import EmailMessage
 from django.db import models, transaction
 from django.template.loader import render_to_string
 from django.urls import NoReverseMatch, reverse
+from django.utils.module_loading import import_string
 
 from . import access, queue
 from .conf import settings
@@ -131,10 +132,17 @@ def _link(webhook: Webhook) -> str:
     if not settings.BASE_URL:
         return ""
     try:
-        path = reverse("admin:webhooks_webhook_change", args=[webhook.pk])
+        path = _page(webhook)
     except NoReverseMatch:
         return ""
     return settings.BASE_URL.rstrip("/") + path
+
+
+def _page(webhook: Webhook) -> str:
+    if settings.WEBHOOK_PAGE is None:
+        return reverse("admin:webhooks_webhook_change", args=[webhook.pk])
+    path: str = import_string(settings.WEBHOOK_PAGE)(webhook)
+    return path
 
 
 def _line(text: str) -> str:

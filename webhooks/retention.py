@@ -5,12 +5,15 @@ And attempts whose delivery went with its workspace, whatever their age.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import transaction
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, QuerySet
 
-from .conf import settings
+from . import quotas
+from .conf import settings, workspace_model
 from .models import Attempt, Delivery, Event, Webhook
 from .models.database import alias
 from .queue import database_now
@@ -21,18 +24,58 @@ BATCH = 1000
 def prune(days: float | None = None, batch: int = BATCH) -> int:
     """Remove what ended more than `days` ago (default: RETENTION_DAYS; None there: none of it), in batches.
 
-    What is pending is never touched. Attempts go before their delivery, so a prune that was killed leaves none
-    without one. Returns the number of deliveries removed.
+    Of a workspace whose quota says fewer days, no more is kept than those. What is pending is never touched.
+    Attempts go before their delivery, so a prune that was killed leaves none without one. Returns the number of
+    deliveries removed.
     """
     _remove_ownerless(batch)
     days = settings.RETENTION_DAYS if days is None else days
+    now = database_now()
+    total = sum(
+        _prune_workspace(key, now - timedelta(days=kept), batch) for key, kept in _kept_for_less(days)
+    )
     if days is None:
-        return 0
-    before = database_now() - timedelta(days=days)
-    total = _remove_deliveries(before, batch)
+        return total
+    before = now - timedelta(days=days)
+    total += _remove_deliveries(before, batch)
     _remove_events(before, batch)
     _remove_webhooks(before, batch)
     return total
+
+
+def _kept_for_less(days: float | None) -> Iterator[tuple[Any, float]]:
+    """Yield the key of each workspace of which less is kept than of the others, and how many days."""
+    if settings.QUOTAS is None:
+        return
+    for workspace in workspace_model()._default_manager.using(alias()).iterator():
+        kept = quotas.days_kept(workspace, days)
+        if kept is not None and kept != days:
+            yield workspace.pk, kept
+
+
+def _prune_workspace(key: Any, before: datetime, batch: int) -> int:
+    deliveries = Delivery.objects.using(alias()).filter(workspace=key)
+    total = sum(_remove_ended(ids, before) for ids in _older(deliveries, "created_at", before, batch))
+    events = Event.objects.using(alias()).filter(workspace=key)
+    for ids in _older(events, "occurred_at", before, batch):
+        _not_owed(events.filter(pk__in=ids)).delete()
+    return total
+
+
+def _older(rows: QuerySet[Any], moment: str, before: datetime, batch: int) -> Iterator[list[Any]]:
+    """Yield the keys of a workspace's rows from before `before`, in batches.
+
+    Their keys rise with time: so nothing newer than the last of them is looked at, and no row twice.
+    """
+    found: list[Any] = []
+    while True:
+        following = rows.filter(pk__gt=found[-1]) if found else rows
+        looked_at = list(following.order_by("pk").values_list("pk", moment)[:batch])
+        found = [key for key, at in looked_at if at < before]
+        if found:
+            yield found
+        if not found or len(found) < batch:
+            return
 
 
 def _remove_ownerless(batch: int) -> None:
@@ -46,24 +89,36 @@ def _remove_ownerless(batch: int) -> None:
 
 
 def _remove_deliveries(before: datetime, batch: int) -> int:
-    deliveries = Delivery.objects.using(alias())
-    old = deliveries.exclude(status=Delivery.Status.PENDING).filter(finished_at__lt=before)
+    old = _ended(before)
     total = 0
     while ids := list(old.order_by("finished_at").values_list("pk", flat=True)[:batch]):
-        with transaction.atomic(using=alias()):
-            # Locked and asked again: a person may have redelivered it since.
-            ids = list(old.filter(pk__in=ids).select_for_update().values_list("pk", flat=True))
-            Attempt.objects.using(alias()).filter(delivery__in=ids).delete()
-            deliveries.filter(pk__in=ids).delete()
-        total += len(ids)
+        total += _remove_ended(ids, before)
     return total
 
 
+def _remove_ended(ids: list[int], before: datetime) -> int:
+    """Remove those of the deliveries that ended before `before`, and return how many they were."""
+    with transaction.atomic(using=alias()):
+        # Locked and asked again: a person may have redelivered it since.
+        ids = list(_ended(before).filter(pk__in=ids).select_for_update().values_list("pk", flat=True))
+        Attempt.objects.using(alias()).filter(delivery__in=ids).delete()
+        Delivery.objects.using(alias()).filter(pk__in=ids).delete()
+    return len(ids)
+
+
+def _ended(before: datetime) -> QuerySet[Delivery]:
+    deliveries = Delivery.objects.using(alias())
+    return deliveries.exclude(status=Delivery.Status.PENDING).filter(finished_at__lt=before)
+
+
 def _remove_events(before: datetime, batch: int) -> None:
-    owed = Delivery.objects.using(alias()).filter(event=OuterRef("pk"))
-    events = Event.objects.using(alias()).filter(~Exists(owed), occurred_at__lt=before)
+    events = _not_owed(Event.objects.using(alias()).filter(occurred_at__lt=before))
     while ids := list(events.values_list("pk", flat=True)[:batch]):
         Event.objects.using(alias()).filter(pk__in=ids).delete()
+
+
+def _not_owed(events: QuerySet[Event]) -> QuerySet[Event]:
+    return events.filter(~Exists(Delivery.objects.using(alias()).filter(event=OuterRef("pk"))))
 
 
 def _remove_webhooks(before: datetime, batch: int) -> None:

@@ -159,6 +159,16 @@ _TESTS: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
     ("RETENTION_DAYS", lambda value: value is None or _is_positive(value), f"{_POSITIVE[:-1]}, or None."),
     ("WAKE", lambda value: value in ("django-q2", "notify"), 'must be "django-q2" or "notify".'),
     ("ACCESS", _can_be_imported, "must be the dotted path of an access class."),
+    (
+        "QUOTAS",
+        lambda value: value is None or _can_be_imported(value),
+        "must be the dotted path of a function that returns a workspace's Quota, or None.",
+    ),
+    (
+        "WEBHOOK_PAGE",
+        lambda value: value is None or _can_be_imported(value),
+        "must be the dotted path of a function that returns the path of a webhook's page, or None.",
+    ),
     ("ENCODERS", lambda value: all(map(_can_be_imported, value.values())), "must map to dotted paths."),
 )
 _EXPLAINED: tuple[tuple[str, Callable[[Any], str]], ...] = (

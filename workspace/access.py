@@ -8,16 +8,34 @@ from django.db.models import QuerySet
 
 from .models import Membership, Workspace
 
+# Beside the actions of `webhooks.access`. "members": invite people, change roles, remove members;
+# "workspace": rename the workspace, hand it over, delete it.
+OWN_ACTIONS = ("members", "workspace")
+
 _VIEW = frozenset({"view"})
-_WORK = _VIEW | {"add", "change", "redeliver"}
-_ALL = _WORK | {"delete", "secret"}
+_WORK = _VIEW | {"payloads", "add", "change", "redeliver", "recover"}
+_MANAGE = _WORK | {"delete", "secret", "members"}
+_ALL = _MANAGE | {"workspace"}
 
 ROLES: dict[str, frozenset[str]] = {
     Membership.Role.OWNER: _ALL,
-    Membership.Role.ADMIN: _ALL,
+    Membership.Role.ADMIN: _MANAGE,
     Membership.Role.MEMBER: _WORK,
     Membership.Role.VIEWER: _VIEW,
 }
+
+
+def roles_in_gift(user: Any, workspace: Any) -> frozenset[str]:
+    """Return the roles that `user` may give in `workspace`, and whose holders they may change or remove.
+
+    Nobody gives what they do not have: who manages members but not the workspace neither makes nor unmakes an owner.
+    """
+    access = RoleAccess()
+    if not access.may(user, workspace, "members"):
+        return frozenset()
+    if access.may(user, workspace, "workspace"):
+        return frozenset(ROLES)
+    return frozenset(ROLES) - {Membership.Role.OWNER}
 
 
 class RoleAccess:

@@ -9,31 +9,26 @@ from django.contrib import admin
 from django.db.models import ForeignKey, QuerySet
 from django.http import HttpRequest
 
-from webhooks import access
-from webhooks.admin.scope import ScopedAdmin, may, may_anywhere, workspaces_granting
+from webhooks.admin import DeliveryAdmin, EventAdmin, WebhookAdmin
+from webhooks.admin.scope import (
+    ScopedAdmin,
+    entered,
+    may,
+    may_anywhere,
+    sees_several,
+    workspaces,
+    workspaces_granting,
+)
+from webhooks.models import Delivery, Event, Webhook
 
+from .admin_site import site
+from .member_inline import MembershipInline
+from .member_pages import MembershipAdmin
 from .models import Activity, Membership, Workspace
 
-# Whoever may delete a workspace's webhooks also manages the workspace itself: its owners and admins.
-MANAGE = "delete"
-
-
-class MembershipInline(admin.TabularInline):
-    model = Membership
-    extra = 0
-    autocomplete_fields = ("user",)
-
-    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return obj is None or may(request, obj, "view")
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return obj is None or may(request, obj, MANAGE)
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return obj is None or may(request, obj, MANAGE)
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return obj is None or may(request, obj, MANAGE)
+# Django's permission that makes an operator: who chooses slugs and grants quotas.
+OPERATE = "workspace.change_workspace"
+QUOTAS = ("max_webhooks", "max_events_per_minute", "max_days")
 
 
 @admin.register(Workspace)
@@ -44,29 +39,37 @@ class WorkspaceAdmin(ScopedAdmin):
     inlines = (MembershipInline,)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Workspace]:
-        return admin.ModelAdmin.get_queryset(self, request).filter(pk__in=access.workspaces(request.user))
+        return admin.ModelAdmin.get_queryset(self, request).filter(pk__in=workspaces(request))
 
     def get_prepopulated_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         # The slug of an existing workspace stands in addresses: it must not follow the name.
         return {} if obj is not None else super().get_prepopulated_fields(request, obj)
 
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        if request.user.has_perm(OPERATE):
+            return ()
+        if obj is None:
+            return QUOTAS
+        # A slug that is refused because it is taken would tell of another's workspace.
+        return (*(() if self._may(request, obj, "workspace") else ("name",)), "slug", *QUOTAS)
+
     def has_add_permission(self, request: HttpRequest) -> bool:
         return admin.ModelAdmin.has_add_permission(self, request)
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self._manages(request, obj)
+        return self._may(request, obj, "members") or self._may(request, obj, "workspace")
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self._manages(request, obj) and admin.ModelAdmin.has_delete_permission(self, request)
+        return self._may(request, obj, "workspace") and admin.ModelAdmin.has_delete_permission(self, request)
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return may_anywhere(request, "view") if obj is None else may(request, obj, "view")
+        return self._may(request, obj, "view")
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         return super().has_module_permission(request) or self.has_add_permission(request)
 
-    def _manages(self, request: HttpRequest, obj: Any) -> bool:
-        return may_anywhere(request, MANAGE) if obj is None else may(request, obj, MANAGE)
+    def _may(self, request: HttpRequest, obj: Any, action: str) -> bool:
+        return may_anywhere(request, action) if obj is None else may(request, obj, action)
 
     def get_deleted_objects(self, objs: Iterable[Workspace], request: HttpRequest) -> Any:
         """Name the workspaces and nothing below: their deliveries may be millions."""
@@ -86,12 +89,18 @@ class WorkspaceAdmin(ScopedAdmin):
 
 @admin.register(Activity)
 class ActivityAdmin(ScopedAdmin):
-    list_display = ("title", "workspace", "status", "author", "updated_at")
     list_select_related = ("workspace", "author")
     list_filter = ("status",)
     allowed_lookups = frozenset({"status__exact"})
     search_fields = ("title",)
-    fields = ("workspace", "title", "body", "status", "scheduled_at", "published_at")
+
+    def get_list_display(self, request: HttpRequest) -> tuple[str, ...]:
+        workspace = ("workspace",) if sees_several(request) else ()
+        return ("title", *workspace, "status", "author", "updated_at")
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        workspace = ("workspace",) if entered(request) is None else ()
+        return (*workspace, "title", "body", "status", "scheduled_at", "published_at")
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         # Who writes activities also takes them away.
@@ -108,4 +117,18 @@ class ActivityAdmin(ScopedAdmin):
     def save_model(self, request: HttpRequest, obj: Activity, form: Any, change: bool) -> None:
         if not change:
             obj.author_id = request.user.pk
+            only = entered(request)
+            if only is not None:
+                obj.workspace_id = only.pk
         super().save_model(request, obj, form, change)
+
+
+# A workspace's own site, at /w/<slug>/.
+for model, model_admin in (
+    (Activity, ActivityAdmin),
+    (Membership, MembershipAdmin),
+    (Webhook, WebhookAdmin),
+    (Delivery, DeliveryAdmin),
+    (Event, EventAdmin),
+):
+    site.register(model, model_admin)

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import uuid
+from datetime import datetime, timedelta
+
 from django.conf import settings
+from django.core.validators import MinValueValidator
 from django.db import models
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 
@@ -12,6 +17,24 @@ class Workspace(models.Model):
 
     name = models.CharField(_("name"), max_length=100)
     slug = models.SlugField(_("slug"), unique=True)
+    # What the operators grant; None: no bound.
+    max_webhooks = models.PositiveIntegerField(
+        _("webhooks, at most"), null=True, blank=True, help_text=_("Empty: as many as they like.")
+    )
+    max_events_per_minute = models.PositiveIntegerField(
+        _("events per minute, at most"),
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+        help_text=_("What is above it is not lost: it is sent later, at this pace. Empty: no limit."),
+    )
+    max_days = models.PositiveIntegerField(
+        _("days kept, at most"),
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+        help_text=_("How long ended deliveries are kept. Empty: as long as everybody’s."),
+    )
     members = models.ManyToManyField(
         settings.AUTH_USER_MODEL, through="Membership", related_name="workspaces", verbose_name=_("members")
     )
@@ -45,6 +68,35 @@ class Membership(models.Model):
 
     def __str__(self) -> str:
         return f"{self.user} ({self.get_role_display()})"
+
+
+class Invitation(models.Model):
+    """A place that is kept for whoever receives the e-mail. The row goes when it is taken, or taken back."""
+
+    LIFETIME = timedelta(days=7)
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    workspace = models.ForeignKey(Workspace, models.CASCADE, related_name="invitations")
+    address = models.EmailField(_("e-mail address"))
+    role = models.CharField(
+        _("role"), max_length=6, choices=Membership.Role.choices, default=Membership.Role.MEMBER
+    )
+    invited_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
+    created_at = models.DateTimeField(_("invited"), default=timezone.now)
+
+    class Meta:
+        verbose_name = _("invitation")
+        verbose_name_plural = _("invitations")
+        constraints = [
+            models.UniqueConstraint(fields=["workspace", "address"], name="workspace_invitation_once")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.address} ({self.get_role_display()})"
+
+    @property
+    def expires_at(self) -> datetime:
+        return self.created_at + self.LIFETIME
 
 
 class Activity(models.Model):

@@ -20,7 +20,8 @@ def test_the_reference_page_leads_to_a_verified_delivery(browser, tmp_path, scre
     with running_demo(tmp_path) as demo:
         page = browser.new_page(viewport={"width": 1280, "height": 900})
         log_in(page, demo)
-        page.get_by_role("link", name="Webhooks", exact=True).last.click()
+        page.get_by_role("link", name="Demo", exact=True).click()
+        page.get_by_role("navigation", name="Sidebar").get_by_role("link", name="Webhooks").click()
         page.get_by_role("link", name="Create Webhook").first.click()
         page.wait_for_url("**/webhook/add/**")
         texts = page.locator("form label, form legend").all_inner_texts()
@@ -38,7 +39,7 @@ def test_the_reference_page_leads_to_a_verified_delivery(browser, tmp_path, scre
         page.get_by_role("button", name="Create", exact=True).click()
         page.get_by_role("link", name="Mine").first.wait_for()
         assert page.locator(".errornote, .errorlist").count() == 0
-        page.goto(f"{demo.url}/admin/workspace/activity/add/")
+        page.goto(f"{demo.url}/w/demo/workspace/activity/add/")
         page.get_by_label("Title").fill("Hello")
         page.locator("input[name=_save]").click()
         page.wait_for_url("**/workspace/activity/")
@@ -52,7 +53,7 @@ def see_the_delivery(page, demo, screenshots):
     """The list shows it as succeeded, and its page what was sent and answered."""
     deadline = time.monotonic() + 15
     while True:
-        page.goto(f"{demo.url}/admin/webhooks/delivery/")
+        page.goto(f"{demo.url}/w/demo/webhooks/delivery/")
         row = page.locator("#result_list tbody tr").filter(has_text="Mine")
         if "succeeded" in row.inner_text().lower():
             break

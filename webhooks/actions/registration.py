@@ -9,7 +9,7 @@ from typing import Any
 from django.db import transaction
 from django.views.decorators.debug import sensitive_variables
 
-from .. import audit, limits, queue
+from .. import audit, limits, queue, quotas
 from ..audit import ADDED, DELETED, note
 from ..models import Webhook
 from ..models.database import alias
@@ -23,9 +23,11 @@ CHANGEABLE = ("name", "callback_url", "method", "content_type", "max_attempts", 
 def create(webhook: Webhook, patterns: Iterable[str], *, by: Any, via: str = "") -> None:
     """Register a webhook that was checked, with what it subscribes to.
 
-    Raises ValidationError when its name was taken in the meantime, and UnknownEventType.
+    Raises ValidationError when its name, or the last place of its workspace's quota, was taken in the meantime,
+    and UnknownEventType.
     """
     with transaction.atomic(using=alias()):
+        quotas.check_room(webhook.workspace_id)
         rows.save_named(webhook)
         webhook.subscribe(*patterns)
         note([webhook], "Created.", by, via, ADDED)

@@ -83,7 +83,7 @@ class DeliveryAdmin(ReadOnlyAdmin):
     ) -> Any:
         delivery: Delivery = context["original"]
         now = timezone.now()
-        found = exchanges(delivery)
+        found = exchanges(delivery, payloads=self.has_payloads_permission(request, delivery))
         context.update(
             title=_("Delivery"),
             subtitle=str(delivery),

@@ -62,7 +62,8 @@ class EventAdmin(ReadOnlyAdmin):
         context.update(
             title=_("Event"),
             subtitle=event.type,
-            data=pretty(event.data),
+            shows_workspace=sees_several(request),
+            data=pretty(event.data) if self.has_payloads_permission(request, event) else None,
             deliveries=[
                 {
                     "delivery": delivery,

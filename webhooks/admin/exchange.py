@@ -20,6 +20,9 @@ BODY_SHOWN = 65536  # characters; a page must not carry a body of megabytes
 @dataclass(frozen=True, kw_only=True)
 class Exchange:
     attempt: Attempt
+    withheld: bool
+    """Whether bodies and the receiver's headers are not shown: the person may not see payloads."""
+    request_url: str
     request_body: str | None
     """None: what was sent can no longer be rebuilt."""
     request_body_cut: bool
@@ -29,17 +32,33 @@ class Exchange:
     """Where a redirect would have led; redirects are not followed."""
 
 
-def exchanges(delivery: Delivery) -> list[Exchange]:
-    """Return the latest attempts, newest first."""
-    bodies = _bodies(delivery.webhook, delivery.event)
+def exchanges(delivery: Delivery, *, payloads: bool) -> list[Exchange]:
+    """Return the latest attempts, newest first; `payloads`: with their bodies and the receiver's headers."""
     latest = delivery.attempts.order_by("-number", "-pk")[:ATTEMPTS_SHOWN]
+    if not payloads:
+        return [_withheld(attempt) for attempt in latest]
+    bodies = _bodies(delivery.webhook, delivery.event)
     return [_exchange(attempt, bodies) for attempt in latest]
+
+
+def _withheld(attempt: Attempt) -> Exchange:
+    return Exchange(
+        attempt=attempt,
+        withheld=True,
+        request_url=attempt.url_without_payload,
+        request_body=None,
+        request_body_cut=False,
+        explained=explain(attempt.error_kind, attempt.status_code),
+        location="",
+    )
 
 
 def _exchange(attempt: Attempt, bodies: dict[str, str]) -> Exchange:
     body = bodies.get(attempt.request_body_sha256)
     return Exchange(
         attempt=attempt,
+        withheld=False,
+        request_url=attempt.request_url,
         request_body=None if body is None else body[:BODY_SHOWN],
         request_body_cut=body is not None and len(body) > BODY_SHOWN,
         explained=explain(attempt.error_kind, attempt.status_code),

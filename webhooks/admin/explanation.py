@@ -61,6 +61,10 @@ def reason(delivery: Delivery, latest: Attempt | None, now: datetime) -> str:
 
 def _pending(delivery: Delivery, latest: Attempt | None, now: datetime) -> str:
     following = waiting(delivery, now) or _("next attempt: %(when)s") % {"when": next_attempt(delivery, now)}
+    if delivery.event.held_until is not None and delivery.event.held_until > now:
+        return _("Above the workspace’s quota of events per minute; %(following)s.") % {
+            "following": following
+        }
     if latest is None or delivery.attempts_made == 0:
         return _("Not attempted yet; %(following)s.") % {"following": following}
     error = latest.error.rstrip(".") or _("The last attempt failed")

@@ -12,8 +12,25 @@ from django.utils.text import capfirst
 from .. import access
 
 
+def entered(request: HttpRequest) -> Model | None:
+    """Return the workspace that the request has entered; None: the page is about all that the user may see.
+
+    A project that gives each workspace pages of its own sets `request.workspace` before they are reached.
+    """
+    return getattr(request, "workspace", None)
+
+
+def workspaces(request: HttpRequest) -> QuerySet[Any]:
+    """Return the workspaces that the request is about: all that access grants, or the one that it has entered."""
+    granted = access.workspaces(request.user)
+    only = entered(request)
+    return granted if only is None else granted.filter(pk=only.pk)
+
+
 def may(request: HttpRequest, workspace: Model, action: str) -> bool:
-    return _is_known(request) and access.may(request.user, workspace, action)
+    if not _is_known(request) or entered(request) not in (None, workspace):
+        return False
+    return access.may(request.user, workspace, action)
 
 
 def may_anywhere(request: HttpRequest, action: str) -> bool:
@@ -22,23 +39,19 @@ def may_anywhere(request: HttpRequest, action: str) -> bool:
     answers: dict[str, bool] = request.__dict__.setdefault("_webhooks_may_anywhere", {})
     if action not in answers:
         answers[action] = _is_known(request) and any(
-            access.may(request.user, workspace, action) for workspace in access.workspaces(request.user)
+            access.may(request.user, workspace, action) for workspace in workspaces(request)
         )
     return answers[action]
 
 
 def workspaces_granting(request: HttpRequest, action: str) -> list[Any]:
     """Return the keys of the workspaces in which `action` is granted."""
-    return [
-        workspace.pk
-        for workspace in access.workspaces(request.user)
-        if access.may(request.user, workspace, action)
-    ]
+    return [workspace.pk for workspace in workspaces(request) if access.may(request.user, workspace, action)]
 
 
 def sees_several(request: HttpRequest) -> bool:
     """Return whether lists need to say which workspace a row belongs to."""
-    return len(access.workspaces(request.user)[:2]) > 1
+    return len(workspaces(request)[:2]) > 1
 
 
 def _is_known(request: HttpRequest) -> bool:
@@ -60,7 +73,7 @@ class ScopedAdmin(admin.ModelAdmin):
     ordering = ("-pk",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        return super().get_queryset(request).filter(workspace__in=access.workspaces(request.user))
+        return super().get_queryset(request).filter(workspace__in=workspaces(request))
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
         found = super().get_object(request, object_id, from_field)
@@ -110,3 +123,7 @@ class ReadOnlyAdmin(ScopedAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+    def has_payloads_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Return whether event data, and the bodies of requests and responses, are shown."""
+        return self._granted(request, obj, "payloads")

@@ -15,12 +15,12 @@ from django.utils.decorators import method_decorator
 from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 
-from .. import access, actions, limits
+from .. import actions, limits
 from ..models import Delivery, Webhook
 from .columns import WebhookColumns
 from .forms import SENSITIVE, WebhookForm
 from .health import HealthPages
-from .scope import ScopedAdmin, sees_several, workspaces_granting
+from .scope import ScopedAdmin, sees_several, workspaces, workspaces_granting
 from .secret import SecretPages, told
 
 
@@ -116,7 +116,7 @@ class WebhookAdmin(WebhookColumns, HealthPages, SecretPages, ScopedAdmin):
         addable = self._addable(request)
         field = form.base_fields.get("workspace")
         if isinstance(field, ModelChoiceField):
-            field.queryset = access.workspaces(request.user).filter(pk__in=addable)
+            field.queryset = workspaces(request).filter(pk__in=addable)
             field.widget.can_add_related = field.widget.can_change_related = False
             field.widget.can_view_related = field.widget.can_delete_related = False
         elif addable:

@@ -205,6 +205,11 @@ class EventSummarySerializer(serializers.ModelSerializer[Event]):
         fields = ["id", "type", "occurred_at"]
 
 
+def _shows_payloads(serializer: serializers.BaseSerializer[Any]) -> bool:
+    """Return whether `context["payloads"]` says that the user may see event data and bodies."""
+    return bool(serializer.context.get("payloads"))
+
+
 class EventSerializer(serializers.ModelSerializer[Event]):
     data = serializers.SerializerMethodField()  # type: ignore[assignment]  # a field, taken by the metaclass
 
@@ -213,11 +218,11 @@ class EventSerializer(serializers.ModelSerializer[Event]):
         fields = ["id", "type", "subject", "data", "idempotency_key", "is_test", "occurred_at"]
 
     def get_data(self, event: Event) -> Any:
-        return json.loads(event.data)
+        return json.loads(event.data) if _shows_payloads(self) else None
 
 
 class AttemptSerializer(ExplainedAttempt, serializers.ModelSerializer[Attempt]):
-    """`context["body"]` is the request's body, rebuilt from the event."""
+    """`context["body"]` is the request's body, rebuilt from the event; None: payloads are not shown."""
 
     request = serializers.SerializerMethodField()
     response = serializers.SerializerMethodField()
@@ -239,14 +244,18 @@ class AttemptSerializer(ExplainedAttempt, serializers.ModelSerializer[Attempt]):
         ]
 
     def get_request(self, attempt: Attempt) -> dict[str, Any]:
+        body = self.context["body"]
         return {
             "method": attempt.request_method,
-            "url": attempt.request_url,
+            "url": attempt.url_without_payload if body is None else attempt.request_url,
             "headers": attempt.request_headers,
-            "body": self.context["body"],
+            "body": body,
         }
 
     def get_response(self, attempt: Attempt) -> dict[str, Any]:
+        if self.context["body"] is None:
+            # A receiver may answer with what it was sent, in its headers too.
+            return {"headers": None, "body": None, "truncated": attempt.response_truncated}
         return {
             "headers": attempt.response_headers,
             "body": attempt.response_body,
@@ -279,12 +288,16 @@ class DeliveryDetailSerializer(DeliverySerializer):
         fields = [*DeliverySerializer.Meta.fields, "attempts"]
 
     def get_attempts(self, delivery: Delivery) -> Any:
-        try:
-            body = request_body(delivery.webhook, delivery.event).decode("utf-8", errors="replace")
-        except InvalidRequest:
-            body = ""
+        body = _body(delivery) if _shows_payloads(self) else None
         attempts = delivery.attempts.order_by("pk")
         return AttemptSerializer(attempts, many=True, context={"body": body}).data
+
+
+def _body(delivery: Delivery) -> str:
+    try:
+        return request_body(delivery.webhook, delivery.event).decode("utf-8", errors="replace")
+    except InvalidRequest:
+        return ""
 
 
 class EventTypeSerializer(serializers.Serializer[catalogue.EventType]):

@@ -53,7 +53,7 @@ class WorkspaceViewSet(GenericViewSet[Any]):
 
     authentication_classes = authentication_classes()
     permission_classes = [IsAuthenticated]
-    pagination_class = NewestFirst
+    pagination_class: type[NewestFirst] | None = NewestFirst
     # The action in access.ACTIONS that each of a view's actions needs; "view" where none is named.
     needs: ClassVar[dict[str, str]] = {}
 
@@ -82,13 +82,18 @@ class WorkspaceViewSet(GenericViewSet[Any]):
             raise Http404
         return workspace
 
+    def may(self, action: str) -> bool:
+        return access.may(self.request.user, self.workspace, action)
+
     def demand(self, needed: str) -> None:
         """Raise PermissionDenied unless the user may do `needed` here."""
-        if not access.may(self.request.user, self.workspace, needed):
+        if not self.may(needed):
             raise PermissionDenied
 
     def get_serializer_context(self) -> dict[str, Any]:
-        return {**super().get_serializer_context(), "workspace": getattr(self, "workspace", None)}
+        workspace = getattr(self, "workspace", None)
+        payloads = workspace is not None and self.may("payloads")
+        return {**super().get_serializer_context(), "workspace": workspace, "payloads": payloads}
 
 
 class WebhookViewSet(Resumable, WorkspaceViewSet, ModelViewSet[Webhook]):
@@ -177,6 +182,8 @@ class EventTypeViewSet(WorkspaceViewSet):
 
     lookup_value_regex = "[a-z0-9_.]+"
     serializer_class = serializers.EventTypeSerializer
+    # There is no queryset to page through; with a paginator the browsable page would ask for one.
+    pagination_class = None
 
     def list(self, request: Request, **_: Any) -> Response:
         results = self.get_serializer(catalogue.all(), many=True).data

@@ -7,7 +7,9 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from .. import catalogue
+from ..encoding import PAYLOAD_FIELD
 from ..fields import WorkspaceForeignKey
+from ..headers import MASK
 from ..retry import Outcome
 from .event import Event
 from .webhook import Webhook
@@ -141,3 +143,13 @@ class Attempt(models.Model):
 
     def __str__(self) -> str:
         return f"attempt {self.number}: {self.outcome}"
+
+    @property
+    def url_without_payload(self) -> str:
+        """The URL as those are shown it who may not see payloads: a GET's ends with its payload."""
+        start, field, _payload = self.request_url.partition(f"{PAYLOAD_FIELD}=")
+        return (
+            f"{start}{field}{MASK}"
+            if field and self.request_method == Webhook.Method.GET
+            else self.request_url
+        )

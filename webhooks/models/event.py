@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 import uuid
+from datetime import datetime
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -29,6 +30,11 @@ def new_event_id() -> uuid.UUID:
     return uuid7(time.time_ns(), secrets.randbits(62))
 
 
+def first_event_id(moment: datetime) -> uuid.UUID:
+    """Return the id that stands before those of all events since `moment`."""
+    return uuid7(int(moment.timestamp() * 1_000_000_000), 0)
+
+
 class Event(models.Model):
     """One fact: its type, and `data` as the exact JSON text that every attempt sends."""
 
@@ -42,6 +48,8 @@ class Event(models.Model):
     idempotency_key = models.CharField(_("idempotency key"), max_length=255, null=True, blank=True)  # noqa: DJ001
     is_test = models.BooleanField(_("test"), default=False)
     occurred_at = models.DateTimeField(_("occurred"))
+    # Above the workspace's quota of events per minute: nothing of it is sent before this moment.
+    held_until = models.DateTimeField(null=True, blank=True, editable=False)
 
     class Meta:
         verbose_name = _("event")
@@ -49,7 +57,14 @@ class Event(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["workspace", "idempotency_key"], name="webhooks_event_once")
         ]
-        indexes = [models.Index(fields=["workspace", "-id"], name="webhooks_event_list")]
+        indexes = [
+            models.Index(fields=["workspace", "-id"], name="webhooks_event_list"),
+            models.Index(
+                fields=["workspace", "-held_until"],
+                condition=models.Q(held_until__isnull=False),
+                name="webhooks_event_held",
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.type} {self.id}"

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from django.core.exceptions import ValidationError
+from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models, transaction
 from django.db.models import F, Q
@@ -16,9 +16,14 @@ from .. import addresses, catalogue, encoding, limits
 from ..conf import settings
 from ..exceptions import InvalidRequest, UnknownEventType
 from ..fields import WorkspaceForeignKey
+from ..quota import quota_of
 from .credentials import Credentials
 
 MAX_ATTEMPTS_LIMIT = 20
+QUOTA_REACHED = (
+    "This workspace has as many webhooks as its quota allows (%(limit)d). Delete one that is not needed, or ask "
+    "for a larger quota."
+)
 NAME_TAKEN = "This workspace already has a webhook with this name."
 
 
@@ -133,6 +138,7 @@ class Webhook(Credentials):
             ("secret", self.secret_error),
             ("headers", self.headers_error),
             ("authorization", self.authorization_error),
+            (NON_FIELD_ERRORS, self.quota_error),
         ):
             message = check()
             if message:
@@ -164,6 +170,15 @@ class Webhook(Credentials):
         given = {name: getattr(self, name) for name in checks if getattr(self, name) is not None}
         messages = {name: checks[name](value) for name, value in given.items()}
         return {name: message for name, message in messages.items() if message}
+
+    def quota_error(self) -> str | None:
+        """Return why the workspace can have no further webhook; None for one that it has already."""
+        if settings.QUOTAS is None or self.workspace_id is None or not self._state.adding:
+            return None
+        limit = quota_of(self.workspace).webhooks
+        if not isinstance(limit, int) or Webhook.objects.filter(workspace=self.workspace_id).count() < limit:
+            return None
+        return QUOTA_REACHED % {"limit": limit}
 
     def _name_error(self) -> str | None:
         if self.workspace_id is None or not self.name or self.deleted_at is not None:

@@ -114,13 +114,13 @@ API token: {self.data.token}
 Callback URL: {self.receiver_url}/yours
 Secret: {demo_data.SECRET}
 
-1. Log in, and click “Webhooks” in the sidebar.
+1. Log in, enter the workspace “Demo”, and click “Webhooks” in its sidebar.
 2. Click “Create Webhook”, fill in the form with the callback URL and the secret above,
    choose your events, and click “Create”.
 3. Add an activity under “Activities”, or change one: the request arrives here, with its signature
    verified, and “Deliveries” shows what was sent and answered.
 
-Ctrl-C stops everything.
+The operators’ view of all workspaces: {url}/admin/. Ctrl-C stops everything.
 """
         )
 
