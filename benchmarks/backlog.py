@@ -47,10 +47,20 @@ def main() -> None:
 
 
 def owe(rows: int, webhooks: int) -> None:
-    """Make a backlog by SQL: a million emits would take longer than everything that is measured."""
+    """Begin with a workspace of so many webhooks, and a backlog of theirs."""
     from django.db import connection
 
-    from webhooks.models import Event, Webhook
+    begin(webhooks)
+    add(rows)
+    with connection.cursor() as cursor:
+        cursor.execute("VACUUM ANALYZE webhooks_delivery")
+
+
+def begin(webhooks: int) -> None:
+    """Empty the tables, and make a workspace of so many webhooks."""
+    from django.db import connection
+
+    from webhooks.models import Webhook
     from workspace.models import Workspace
 
     with connection.cursor() as cursor:
@@ -58,14 +68,23 @@ def owe(rows: int, webhooks: int) -> None:
             "TRUNCATE webhooks_delivery, webhooks_event, webhooks_webhook, workspace_workspace CASCADE"
         )
     workspace = Workspace.objects.create(name="Backlog", slug="backlog")
-    event = Event.objects.create(
-        workspace=workspace, workspace_key="backlog", type="activity.published", data="{}", occurred_at=now()
-    )
-    names = (
+    Webhook.objects.bulk_create(
         Webhook(workspace=workspace, name=str(number), callback_url="http://127.0.0.1:9/")
         for number in range(webhooks)
     )
-    first = Webhook.objects.bulk_create(names)[0].pk
+
+
+def add(rows: int) -> None:
+    """Make a backlog of that workspace's webhooks by SQL: emits would take longer than all that is measured."""
+    from django.db import connection
+
+    from webhooks.models import Event, Webhook
+
+    webhooks = Webhook.objects.filter(workspace__slug="backlog").exclude(name="healthy").order_by("pk")
+    workspace = webhooks[0].workspace
+    event = Event.objects.create(
+        workspace=workspace, workspace_key="backlog", type="activity.published", data="{}", occurred_at=now()
+    )
     with connection.cursor() as cursor:
         cursor.execute("ALTER TABLE webhooks_delivery DROP CONSTRAINT IF EXISTS webhooks_delivery_once")
         cursor.execute(
@@ -76,9 +95,8 @@ def owe(rows: int, webhooks: int) -> None:
                 now() - interval '1 hour' + number * interval '1 millisecond', NULL, 0, 0, 0, now(), NULL
             FROM generate_series(0, %s) AS number
             """,
-            [event.pk, first, webhooks, workspace.pk, rows - 1],
+            [event.pk, webhooks[0].pk, len(webhooks), workspace.pk, rows - 1],
         )
-        cursor.execute("VACUUM ANALYZE webhooks_delivery")
 
 
 def behind(rows: int) -> None:

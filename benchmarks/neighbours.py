@@ -1,10 +1,11 @@
-"""Healthy webhooks beside others that hang, and beside a webhook with a long backlog; one worker, PostgreSQL.
+"""Healthy webhooks beside others that hang, and beside long backlogs of a webhook and of a workspace; PostgreSQL.
 
-    python -m benchmarks.neighbours [--seconds 8] [--backlog 1000000]
+    python -m benchmarks.neighbours [--seconds 8] [--backlog 1000000] [--flood 100000]
 
 An event is emitted every 50 ms. The time of a healthy delivery runs from the emit to the end of its attempt.
 "hanging": half of 20 webhooks, subscribed to the same events, never answer. "backlog": another webhook owns a
-million due deliveries, which the worker sends meanwhile.
+million due deliveries, which the worker sends meanwhile. "flood": another workspace owns 100,000, of 50 webhooks,
+which two workers send meanwhile.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.backlog import owe
+from benchmarks.backlog import add, begin
 from benchmarks.bad_receivers import P99_MARGIN, PACE, milliseconds, p99
 from benchmarks.surroundings import light_receiver
 from benchmarks.throughput import postgresql, wait_until, workers
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from workspace.models import Workspace
 
 HALF = 10
+# Webhooks of the workspace that floods.
+FLOODING = 50
 TIMEOUT = 3.0
 EVENT = "activity.published"
 
@@ -38,6 +41,7 @@ def main() -> int:
     )
     parser.add_argument("--seconds", type=float, default=8)
     parser.add_argument("--backlog", type=int, default=1_000_000)
+    parser.add_argument("--flood", type=int, default=100_000)
     options = parser.parse_args()
     os.environ["WEBHOOKS"] = json.dumps({"TIMEOUT": TIMEOUT, "CONNECT_TIMEOUT": TIMEOUT})
     with tempfile.TemporaryDirectory(prefix="webhooks-benchmark-") as name:
@@ -51,6 +55,7 @@ def main() -> int:
             migrate()
             kept = beside_hanging(healthy, hanging, options.seconds)
             kept &= beside_backlog(healthy, options.backlog, options.seconds)
+            kept &= beside_flood(healthy, options.flood, options.seconds)
     return 0 if kept else 1
 
 
@@ -72,26 +77,44 @@ def beside_hanging(healthy: str, hanging: str, seconds: float) -> bool:
         register(workspace, f"healthy {number}", healthy)
         register(workspace, f"hanging {number}", hanging, is_active=False)
     with workers(1, budget=600):
-        emit_for(1)  # connections are opened, caches filled
-        idle = emit_for(seconds)
+        emit_for(1, workspace)  # connections are opened, caches filled
+        idle = emit_for(seconds, workspace)
         Webhook.objects.filter(is_active=False).update(is_active=True)
-        beside = emit_for(seconds)
+        beside = emit_for(seconds, workspace)
     return report(f"{HALF} of {2 * HALF} webhooks hang", idle, beside)
 
 
 def beside_backlog(healthy: str, rows: int, seconds: float) -> bool:
     from webhooks.models import Webhook
 
-    owe(rows, 1)
+    begin(1)
     noisy = Webhook.objects.get()
-    Webhook.objects.update(callback_url=healthy, is_active=False)
-    register(noisy.workspace, "healthy", healthy)
-    with workers(1, budget=600):
-        emit_for(1)
-        idle = emit_for(seconds)
-        Webhook.objects.filter(pk=noisy.pk).update(is_active=True)
-        beside = emit_for(seconds)
+    idle, beside = before_and_beside(healthy, rows, seconds, noisy.workspace, processes=1)
     return report(f"a backlog of {rows:,}", idle, beside)
+
+
+def beside_flood(healthy: str, rows: int, seconds: float) -> bool:
+    from workspace.models import Workspace
+
+    begin(FLOODING)
+    other = Workspace.objects.create(name="Other", slug="other")
+    idle, beside = before_and_beside(healthy, rows, seconds, other, processes=2)
+    return report(f"another workspace floods {rows:,}", idle, beside)
+
+
+def before_and_beside(
+    healthy: str, rows: int, seconds: float, workspace: Workspace, *, processes: int
+) -> tuple[list[float], list[float]]:
+    """Return the times of a healthy webhook of `workspace`, before there is a backlog and beside it."""
+    from webhooks.models import Webhook
+
+    Webhook.objects.update(callback_url=healthy)
+    register(workspace, "healthy", healthy)
+    with workers(processes, budget=600):
+        emit_for(1, workspace)
+        idle = emit_for(seconds, workspace)
+        add(rows)
+        return idle, emit_for(seconds, workspace)
 
 
 def register(workspace: Workspace, name: str, url: str, *, is_active: bool = True) -> None:
@@ -103,13 +126,11 @@ def register(workspace: Workspace, name: str, url: str, *, is_active: bool = Tru
     webhook.subscribe(EVENT)
 
 
-def emit_for(seconds: float) -> list[float]:
+def emit_for(seconds: float, workspace: Workspace) -> list[float]:
     """Emit at an even pace, and return how many seconds each healthy delivery took."""
     from webhooks.events import emit
     from webhooks.models import Attempt, Delivery
-    from workspace.models import Workspace
 
-    workspace = Workspace.objects.get()
     started = time.monotonic()
     events = {}
     for number in range(int(seconds / PACE)):

@@ -43,11 +43,12 @@ SCENARIOS = {
         title="Bad neighbours",
         explanation=(
             "One worker; an event every 50 ms. First half of 20 webhooks never answer; then another webhook owns "
-            "a long backlog, which the worker sends meanwhile. Times run from the emit to the end of the attempt."
+            "a long backlog, which the worker sends meanwhile; last another workspace owns one, and two workers send "
+            "it. Times run from the emit to the end of the attempt."
         ),
         module="neighbours",
         arguments=(),
-        quick=("--seconds", "1", "--backlog", "5000"),
+        quick=("--seconds", "1", "--backlog", "5000", "--flood", "5000"),
     ),
     "memory": Scenario(
         title="Memory",

@@ -7,6 +7,7 @@ nothing else, because libcurl's clock runs on while its thread is busy elsewhere
 from __future__ import annotations
 
 import logging
+import math
 import os
 import random
 import signal
@@ -42,6 +43,8 @@ logger = logging.getLogger("webhooks")
 PATIENCE = 0.05
 GATHER = 0.02
 LINGER_PAUSE = 0.05
+# How often it is asked whether there is more than one workspace; seconds.
+SHARE_ASKED = 10
 # When a delivery whose webhook cannot be decrypted is looked at again.
 UNDECRYPTABLE_DELAY = timedelta(minutes=5)
 
@@ -94,8 +97,8 @@ class Drain:
         self.id = uuid.uuid4()
         self.bounds = Bounds.configured()
         self.sender = Sender(self.bounds)
-        # Of one workspace: so that the others find a slot, however long its requests hang.
-        self.share = max(self.bounds.concurrency * 3 // 4, 1)
+        self.share: int | None = None
+        self.share_asked = -math.inf
         self.outstanding: dict[int, _Outstanding] = {}
         self.recorded = 0
         self.recipes: dict[int, Recipe] = {}
@@ -166,13 +169,23 @@ class Drain:
 
     def _claimed(self, free: int) -> Claim:
         now = None if self.clock is None else self.clock()
-        held = Counter(one.delivery.workspace_id for one in self.outstanding.values())
-        share = queue.Share(self.share, held)
+        share, alone = self._share(), not self.outstanding
         claim = self._steadily(
-            lambda: queue.claim(free, alone=not held, now=now, sure=self.claimed, share=share)
+            lambda: queue.claim(free, alone=alone, now=now, sure=self.claimed, share=share)
         )
         self.claimed = claim.touched > 0
         return claim
+
+    def _share(self) -> queue.Share | None:
+        """Leave a quarter of the slots to others, however long one workspace's requests hang; if there are others."""
+        if time.monotonic() - self.share_asked > SHARE_ASKED:
+            self.share_asked = time.monotonic()
+            several = self._steadily(queue.several_workspaces)
+            self.share = max(self.bounds.concurrency * 3 // 4, 1) if several else None
+        if self.share is None:
+            return None
+        held = Counter(one.delivery.workspace_id for one in self.outstanding.values())
+        return queue.Share(self.share, held)
 
     def _under_way(self, claim: Claim, delivery: Delivery) -> bool:
         """Whether this drain is sending the delivery already, and got it once more.

@@ -10,6 +10,12 @@ from typing import Any
 from ..models import Delivery
 from ..models.database import connection
 from .candidates import Candidate
+from .rows import webhooks
+
+
+def several_workspaces() -> bool:
+    """Return whether more than one workspace has a webhook that is sent to."""
+    return len(webhooks().active().order_by().values_list("workspace", flat=True).distinct()[:2]) > 1
 
 
 @dataclass(frozen=True)
