@@ -32,6 +32,8 @@ def main() -> None:
         folder = Path(name)
         folder.chmod(0o755)
         with postgresql(folder), nginx(folder) as url:
+            # As `manage.py webhooks deliver` is woken: django-q2's broker would end this very connection.
+            os.environ["BENCHMARK_WAKE"] = "notify"
             prepare(url)
             emit_deliveries(2000)
             measure_drain(2000)

@@ -20,7 +20,7 @@ from django.db import connection, transaction
 from django.db.models import F
 from django.utils import timezone
 
-from tests.factories import make_webhook
+from tests.factories import make_webhook, make_workspace
 from webhooks import actions, engine, queue, signals, signing, tasks
 from webhooks.engine import drain
 from webhooks.events import emit
@@ -546,3 +546,28 @@ def test_a_drain_that_can_take_all_brings_nobody(workspace, webhook, receiver, m
     )
     assert drain(linger=0) == 3
     assert asked == []
+
+
+def test_a_workspace_whose_receivers_hang_leaves_slots_to_others(workspace, receiver, settings):
+    settings.WEBHOOKS = {**settings.WEBHOOKS, "CONCURRENCY": 4, "TIMEOUT": 2, "DRAIN_BUDGET": 3}
+    other = make_workspace("other")
+    make_webhook(workspace, callback_url=f"{receiver.url}/hangs")
+    make_webhook(other, callback_url=f"{receiver.url}/answers")
+    answered = threading.Event()
+
+    def answer(request):
+        if request.path.endswith("/answers"):
+            answered.set()
+            return 200, {}, b""
+        # Until the other has been heard, or for as long as the request lasts: then it would have had to wait.
+        return (200, {}, b"") if answered.wait(2) else (500, {}, b"")
+
+    receiver.answer = answer
+    for _ in range(8):
+        emit_one(workspace)
+    # What the other is owed falls due when the slots have been given away.
+    later = queue.database_now() + timedelta(milliseconds=300)
+    Delivery.objects.filter(event=emit_one(other)).update(due_at=later)
+    drain()
+    hanging = Attempt.objects.filter(delivery__workspace=workspace)
+    assert not hanging.exclude(status_code=200).exists()

@@ -13,7 +13,7 @@ import signal
 import threading
 import time
 import uuid
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -94,6 +94,8 @@ class Drain:
         self.id = uuid.uuid4()
         self.bounds = Bounds.configured()
         self.sender = Sender(self.bounds)
+        # Of one workspace: so that the others find a slot, however long its requests hang.
+        self.share = max(self.bounds.concurrency * 3 // 4, 1)
         self.outstanding: dict[int, _Outstanding] = {}
         self.recorded = 0
         self.recipes: dict[int, Recipe] = {}
@@ -139,11 +141,8 @@ class Drain:
         free = self.bounds.concurrency - len(self.outstanding)
         if free < self.bounds.concurrency // 4:
             return 0, []  # a larger batch will be cheaper
-        now = None if self.clock is None else self.clock()
-        alone = not self.outstanding
-        claim = self._steadily(lambda: queue.claim(free, alone=alone, now=now, sure=self.claimed))
-        self.claimed = claim.touched > 0
-        if len(claim.deliveries) == free and not self.has_company:
+        claim = self._claimed(free)
+        if len(claim.deliveries) >= free // 2 and not self.has_company:
             # There is more than one process sends at once: each drain brings one other, until all workers are busy.
             self.has_company = True
             queue.wake()
@@ -164,6 +163,16 @@ class Drain:
                 self.outstanding[delivery.pk] = _Outstanding(claim, delivery, request)
                 self.sender.put(delivery.pk, request, sendable_until)
         return claim.touched, unsendable
+
+    def _claimed(self, free: int) -> Claim:
+        now = None if self.clock is None else self.clock()
+        held = Counter(one.delivery.workspace_id for one in self.outstanding.values())
+        share = queue.Share(self.share, held)
+        claim = self._steadily(
+            lambda: queue.claim(free, alone=not held, now=now, sure=self.claimed, share=share)
+        )
+        self.claimed = claim.touched > 0
+        return claim
 
     def _under_way(self, claim: Claim, delivery: Delivery) -> bool:
         """Whether this drain is sending the delivery already, and got it once more.

@@ -9,13 +9,14 @@ from webhooks import queue
 from . import workers
 from .workers import BUDGET, CLUSTER, DELIVER, LEASE, SOONEST_REPEAT
 
-KILLS = 50
-DELIVERIES = 5000
+# With the other test of this module: fifty kills over 5,000 deliveries, on each database.
+KILLS = 25
+DELIVERIES = 2500
 # One of so many kills of a cluster ends all of its processes, the others a worker that sends.
 ONE_OF = 5
 
 
-def test_two_delivering_processes_killed_fifty_times(scene, rng, database_url, notified):
+def test_two_delivering_processes_are_killed(scene, rng, database_url, notified):
     units = scene.fleet.start(DELIVER, workers.environment(database_url, DELIVER), number=2)
     for _ in range(KILLS):
         started = time.monotonic()
@@ -29,7 +30,7 @@ def test_two_delivering_processes_killed_fifty_times(scene, rng, database_url, n
     assert scene.examine(soonest_repeat=SOONEST_REPEAT).repeated
 
 
-def test_a_cluster_and_its_workers_killed_fifty_times(scene, rng, database_url):
+def test_a_cluster_and_its_workers_are_killed(scene, rng, database_url):
     [unit] = scene.fleet.start(CLUSTER, workers.environment(database_url, CLUSTER))
     hangs = []
     scene.watchdog = lambda: hangs.append(unit.restart()) if is_hung() else None

@@ -12,6 +12,7 @@ from .clock import NextDue, clock_sql, database_now, next_due
 from .lag import lag
 from .parking import resume_after_commit, unpark, unpark_after_commit
 from .recording import Recorded, hand_back, record
+from .shares import Share
 from .states import Told, activated, locked_states, remind, resumed
 from .verdict import Verdict
 from .waking import (
@@ -32,6 +33,7 @@ __all__ = [
     "Claim",
     "NextDue",
     "Recorded",
+    "Share",
     "Told",
     "Verdict",
     "activated",

@@ -1,8 +1,8 @@
-"""The two looks of a claim at what is due, as SQL for both databases. Every value is a parameter.
+"""The look of a claim at what is due, as SQL for both databases. Every value is a parameter.
 
-Each returns (number, mark, …candidate): first all that must be set aside, then %(limit)s that can be sent, in the order
-in which they fell due. How much was looked at, and something of where, stand in every row, and in one row beside NULLs
-if there is no candidate.
+First at the head, the earliest due rows of all webhooks. Where these are as many as are looked at, there may be more
+behind them, of others: then it goes on from webhook to webhook, and takes in the first due rows of those that are
+not in the head. So no backlog hides anybody, and none is walked over.
 
 PostgreSQL plans them by statistics that may be of a time at which nothing was pending, when every join and every
 partial index seems equally good. So little is left to choose: what is many is counted by sorting, not by a join, and
@@ -24,53 +24,39 @@ WORKER_LOST_AFTER = 5
 # Says it so that no partial index seems to answer it.
 IS_STILL_PENDING = "status || '' = 'pending'"
 
-_CANDIDATE = "id, webhook_id, waits, is_deleted, lost_claims, rate_limit, ordered, revision"
-_STANDING = "webhook_id, free, is_held, is_deleted, sendable, rate_limit, ordered, revision"
+_OWED = "id, webhook_id, due_at, lost_claims"
+_CANDIDATE = "id, webhook_id, workspace_id, waits, is_deleted, lost_claims, rate_limit, ordered, revision"
 
 
-def head_sql(db: BaseDatabaseWrapper, *, suspects: bool) -> str:
-    """Return the look at the %(head)s earliest due rows, from %(beginning)s on. `mark`: the Unix time of the first."""
+def look_sql(db: BaseDatabaseWrapper, *, suspects: bool) -> str:
+    """Return the look at %(head)s due rows from %(beginning)s on, and at %(tour)s webhooks after %(after)s.
+
+    Its rows are (rows in the head, Unix time of the first, webhooks visited, the last of them, …candidate): first all
+    candidates that must be set aside, then %(limit)s that can be sent, of each workspace in turn and in the order in
+    which they fell due. Without any there is one row, and the candidate in it is NULL.
+    """
     is_pending = IS_STILL_PENDING if suspects else "status = 'pending'"
     return f"""
-        WITH looked_at AS (
-            SELECT id, webhook_id, due_at, lost_claims FROM {_table(db, Delivery)}
+        WITH RECURSIVE head AS (
+            SELECT {_OWED} FROM {_table(db, Delivery)}
             WHERE {is_pending} AND due_at BETWEEN %(beginning)s AND %(now)s AND {_lost_claims(suspects)}
             ORDER BY due_at LIMIT %(head)s
-        ), {_counted(db, "id, webhook_id, due_at, lost_claims")}, {_standing(db)}, due AS (
-            SELECT id, due_at, lost_claims, {_STANDING} FROM standing
-        ), {_ranked(db)}
-        SELECT whole.number, whole.mark, {_CANDIDATE}
-        FROM (SELECT COUNT(*) AS number, {_epoch(db, "MIN(due_at)")} AS mark FROM looked_at) AS whole
-        LEFT JOIN ranked ON {_CHOSEN} ORDER BY aside DESC, due_at, id
-        LIMIT %(limit)s + (SELECT COUNT(*) FROM ranked WHERE aside)
-    """  # noqa: S608  names and constants are ours; every value is a parameter
-
-
-def tour_sql(db: BaseDatabaseWrapper, *, suspects: bool) -> str:
-    """Return the look at the next %(tour)s webhooks after %(after)s that have anything due some time.
-
-    `mark`: the last of them.     Of each that can take something the earliest due rows are looked at, %(cap)s at most.
-    """
-    return f"""
-        WITH RECURSIVE looked_at(webhook_id, number) AS (
-            SELECT {_next_webhook(db, "%(after)s")}, 1
+        ), visited(webhook_id, number) AS (
+            SELECT {_next_webhook(db, "%(after)s")}, 1 WHERE (SELECT COUNT(*) FROM head) = %(head)s
             UNION ALL
-            SELECT {_next_webhook(db, "looked_at.webhook_id")}, number + 1 FROM looked_at
+            SELECT {_next_webhook(db, "visited.webhook_id")}, number + 1 FROM visited
             WHERE webhook_id IS NOT NULL AND number < %(tour)s
-        ), {_counted(db, "0, webhook_id, NULL, NULL")}, {_standing(db)}, due AS (
-            SELECT owed.id, owed.due_at, owed.lost_claims, {_STANDING.replace("webhook_id", "standing.webhook_id")}
-            FROM standing {_firsts(db, suspects)}
-            WHERE standing.free > 0 AND standing.sendable
-        ), {_ranked(db)}
-        SELECT whole.number, whole.mark, {_CANDIDATE}
-        FROM (SELECT COUNT(webhook_id) AS number, MAX(webhook_id) AS mark FROM looked_at) AS whole
-        LEFT JOIN ranked ON {_CHOSEN} ORDER BY aside DESC, due_at, id
-        LIMIT %(limit)s + (SELECT COUNT(*) FROM ranked WHERE aside)
-    """  # noqa: S608  as above
-
-
-# Of what can be sent, no more than the webhook leaves free.
-_CHOSEN = "ranked.aside OR (ranked.sendable AND ranked.place <= ranked.free)"
+        ), others AS (
+            SELECT webhook_id FROM visited WHERE webhook_id NOT IN (SELECT webhook_id FROM head)
+        ), looked_at AS (
+            SELECT {_OWED} FROM head UNION ALL SELECT {_owed("owed")} FROM others {_firsts(db, suspects)}
+        ), {_counted(db)}, {_standing(db)}, {_chosen(db)}
+        SELECT size.number, {_epoch(db, "size.first")}, tour.number, tour.last, {_CANDIDATE}
+        FROM (SELECT COUNT(*) AS number, MIN(due_at) AS first FROM head) AS size
+        CROSS JOIN (SELECT COUNT(webhook_id) AS number, MAX(webhook_id) AS last FROM visited) AS tour
+        LEFT JOIN chosen ON TRUE
+        ORDER BY aside DESC, turn, due_at, id LIMIT %(limit)s + (SELECT COUNT(*) FROM chosen WHERE aside)
+    """  # noqa: S608  names and constants are ours; every value is a parameter
 
 
 def suspects_sql(db: BaseDatabaseWrapper) -> str:
@@ -92,17 +78,16 @@ def _next_webhook(db: BaseDatabaseWrapper, after: str) -> str:
     )
 
 
-def _counted(db: BaseDatabaseWrapper, columns: str) -> str:
+def _counted(db: BaseDatabaseWrapper) -> str:
     """Return what was looked at, each row with the number of its webhook's deliveries in flight."""
     return f"""in_flight AS (
             SELECT webhook_id FROM {_table(db, Delivery)}
             WHERE claim IS NOT NULL AND due_at > %(now)s ORDER BY due_at, webhook_id
         ), together(id, webhook_id, due_at, lost_claims, number) AS (
-            SELECT {columns}, 0 FROM looked_at
+            SELECT {_OWED}, 0 FROM looked_at
             UNION ALL SELECT NULL, webhook_id, NULL, NULL, 1 FROM in_flight
         ), counted AS (
-            SELECT id, webhook_id, due_at, lost_claims, SUM(number) OVER (PARTITION BY webhook_id) AS in_flight
-            FROM together
+            SELECT {_OWED}, SUM(number) OVER (PARTITION BY webhook_id) AS in_flight FROM together
         )"""  # noqa: S608  as above
 
 
@@ -113,7 +98,7 @@ def _standing(db: BaseDatabaseWrapper) -> str:
     least = "LEAST" if postgresql else "MIN"
     revision = "webhook.xmin::text::bigint" if postgresql else "0"
     return f"""standing AS (
-            SELECT counted.id, counted.due_at, counted.lost_claims, counted.webhook_id,
+            SELECT counted.id, counted.due_at, counted.lost_claims, counted.webhook_id, webhook.workspace_id,
                    {least}(
                        %(cap)s,
                        COALESCE(NULLIF(webhook.max_in_flight, 0), %(cap)s),
@@ -133,25 +118,32 @@ def _standing(db: BaseDatabaseWrapper) -> str:
         )"""  # noqa: S608  as above
 
 
-def _ranked(db: BaseDatabaseWrapper) -> str:
-    """Return what is due, each with its place among the due rows of its webhook that are like it."""
+def _chosen(db: BaseDatabaseWrapper) -> str:
+    """Return what is chosen of it: all to be set aside, and of each webhook as many as it leaves free.
+
+    `turn` lets the workspaces take turns: the first of each comes before the second of any.
+    """
+    others = "(%(without)s IS NULL OR workspace_id <> %(without)s)"
     return f"""sorted AS (
-            SELECT due.*, is_held OR (ordered AND due.id > {_first_of_all(db)}) AS waits FROM due
+            SELECT standing.*, is_held OR (ordered AND standing.id > {_first_of_all(db)}) AS waits FROM standing
         ), apart AS (
             SELECT sorted.*, waits OR is_deleted OR lost_claims >= {WORKER_LOST_AFTER} AS aside FROM sorted
         ), ranked AS (
             SELECT apart.*, ROW_NUMBER() OVER (PARTITION BY webhook_id, aside ORDER BY due_at, id) AS place
             FROM apart
+        ), chosen AS (
+            SELECT ranked.*, ROW_NUMBER() OVER (PARTITION BY workspace_id, aside ORDER BY due_at, id) AS turn
+            FROM ranked WHERE aside OR (sendable AND place <= free AND {others})
         )"""  # noqa: S608  as above
 
 
 def _firsts(db: BaseDatabaseWrapper, suspects: bool) -> str:
-    """Return the join of each webhook with its earliest due rows."""
+    """Return the join of each other webhook with its earliest due rows, as many as can be in flight."""
     delivery = _table(db, Delivery)
-    columns = "mine.id, mine.due_at, mine.lost_claims" if db.vendor == "postgresql" else "mine.id"
+    columns = _owed("mine") if db.vendor == "postgresql" else "mine.id"
     firsts = f"""(
                 SELECT {columns} FROM {delivery} AS mine
-                WHERE mine.webhook_id = standing.webhook_id AND mine.due_at <= %(now)s
+                WHERE mine.webhook_id = others.webhook_id AND mine.due_at <= %(now)s
                   AND mine.{IS_STILL_PENDING} AND mine.{_lost_claims(suspects)}
                 ORDER BY mine.due_at LIMIT %(cap)s
             )"""  # noqa: S608  as above
@@ -160,16 +152,20 @@ def _firsts(db: BaseDatabaseWrapper, suspects: bool) -> str:
     return f"JOIN {delivery} AS owed ON owed.id IN {firsts}"
 
 
+def _owed(table: str) -> str:
+    return ", ".join(f"{table}.{name}" for name in _OWED.split(", "))
+
+
 def _first_of_all(db: BaseDatabaseWrapper) -> str:
     """Return the first pending delivery of the webhook of what is due.
 
     PostgreSQL would rather walk along another index, which begins with all that has ended, and expects to meet what is
     pending soon. Compared as a pair and asked for in the order of the pair, it is found by the index on both.
     """
-    bounds = "mine.webhook_id = due.webhook_id AND mine.id <= due.id"
+    bounds = "mine.webhook_id = standing.webhook_id AND mine.id <= standing.id"
     if db.vendor == "postgresql":
         pair = "(mine.webhook_id, mine.id)"
-        bounds = f"{pair} >= (due.webhook_id, 0) AND {pair} <= (due.webhook_id, due.id)"
+        bounds = f"{pair} >= (standing.webhook_id, 0) AND {pair} <= (standing.webhook_id, standing.id)"
     return f"""(
                 SELECT mine.id FROM {_table(db, Delivery)} AS mine WHERE mine.finished_at IS NULL AND {bounds}
                 ORDER BY mine.webhook_id, mine.id LIMIT 1

@@ -22,6 +22,7 @@ from .owners import owners_of
 from .pacing import within_rates
 from .parking import park, release
 from .rows import deliveries, pending
+from .shares import Share
 from .taking import take
 
 # The key of the advisory lock under which claims take turns (any number that is ours alone).
@@ -48,12 +49,20 @@ class Claim:
         return self.now + timedelta(seconds=monotonic - self.read_at)
 
 
-def claim(limit: int, *, alone: bool, now: datetime | None = None, sure: bool = False) -> Claim:
+def claim(
+    limit: int,
+    *,
+    alone: bool,
+    now: datetime | None = None,
+    sure: bool = False,
+    share: Share | None = None,
+) -> Claim:
     """Take up to `limit` due deliveries, of each webhook no more than its cap and its rate leave free.
 
     `alone`: nothing of the caller's is in flight. Only then is a delivery taken that may be killing workers,
     and with nothing beside it. What is due but must not be sent is parked or ended on the way. `sure`: something
-    is due, as far as the caller knows; else that is asked first, for a look takes no lock.
+    is due, as far as the caller knows; else that is asked first, for a look takes no lock. `share`: what
+    the caller may have of one workspace; None: all.
     """
     started = time.monotonic()
     token = uuid.uuid4()
@@ -64,10 +73,12 @@ def claim(limit: int, *, alone: bool, now: datetime | None = None, sure: bool = 
     with transaction.atomic(using=alias()):
         turn, suspects = _turn_taken(connection())
         moment, read_at = now or turn, time.monotonic()
+        spent = share and share.spent_by
         found = candidates(moment, 1, suspects=True, clock=turn) if alone and suspects else []
-        found = found or candidates(moment, limit, clock=turn)
+        found = found or candidates(moment, limit, clock=turn, without=spent)
         touched = _set_aside([row for row in found if row.is_aside], moment)
-        sendable = within_rates([row for row in found if not row.is_aside], moment)
+        sendable = [row for row in found if not row.is_aside]
+        sendable = within_rates(share.within(sendable) if share else sendable, moment)
         until = moment + timedelta(seconds=settings.LEASE)
         taken = take([row.id for row in sendable], token, moment, until)
         complete = _loaded(taken, sendable, moment)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from .. import limits, rate
@@ -31,10 +31,9 @@ def within_rates(sendable: list[Candidate], now: datetime) -> list[Candidate]:
     return taken
 
 
-def _first_of_each(sendable: Iterable[Candidate], room: dict[int, int]) -> Iterable[Candidate]:
+def _first_of_each(sendable: Iterable[Candidate], room: Mapping[int, int]) -> Iterable[Candidate]:
+    taken: Counter[int] = Counter()
     for row in sendable:
-        left = room.get(row.webhook_id, 1)
-        if left > 0:
+        taken[row.webhook_id] += 1
+        if row.webhook_id not in room or taken[row.webhook_id] <= room[row.webhook_id]:
             yield row
-        if row.webhook_id in room:
-            room[row.webhook_id] = left - 1
