@@ -13,6 +13,7 @@ from django.test import Client
 from django.utils import timezone
 
 from tests import own_workspace  # noqa: F401
+from tests.concurrency import beside
 from tests.factories import make_user, make_workspace
 from tests.test_admin import text
 from webhooks.models import Event
@@ -125,6 +126,16 @@ class TestInviting:
         monkeypatch.setattr("django.core.mail.EmailMessage.send", send)
         client.post(INVITE, {"address": "nina@example.com", "role": "viewer"})
         assert open_meanwhile == [False]
+
+    @pytest.mark.django_db(transaction=True)
+    def test_two_clicks_make_one_invitation(self, owner, workspace):
+        def invite():
+            invitations.make(workspace, "nina@example.com", "viewer", by=owner)
+
+        with beside(invite) as start:
+            invite()
+            start()
+        assert Invitation.objects.count() == 1
 
     def test_it_can_be_taken_back(self, client, invited):
         address = f"{MEMBERS}invitations/{Invitation.objects.get().pk}/revoke/"

@@ -4,10 +4,11 @@ import re
 from html import unescape
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth import get_user_model
 from django.http import HttpResponse
-from django.test import Client
+from django.test import AsyncClient, Client
 from django.urls import get_script_prefix, get_urlconf, reverse, set_urlconf
 
 from tests import own_workspace  # noqa: F401
@@ -354,6 +355,15 @@ class TestInside:
         response = client.get("/w/acme/webhooks/webhook/", **below)
         assert "/site/w/acme/webhooks/webhook/add/" in links(response)
         assert {"/site/", "/site/w/blue/", "/site/logout/"} <= links(response)
+
+    @pytest.mark.django_db(transaction=True)
+    def test_it_is_the_same_by_asgi(self, two):
+        browser = AsyncClient()
+        browser.force_login(get_user_model().objects.get(username="olga"))
+        response = async_to_sync(browser.get)("/w/acme/webhooks/webhook/")
+        assert {"/w/acme/webhooks/webhook/add/", "/w/blue/", "/"} <= links(response)
+        assert async_to_sync(browser.get)("/w/hidden/").status_code == 404
+        assert reverse("admin:index") == "/admin/"
 
     def test_mails_about_a_webhook_lead_inside(self, client, two):
         path = portal.webhook_page(make_webhook(two[0]))

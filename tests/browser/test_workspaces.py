@@ -3,6 +3,7 @@
 import pytest
 from django.contrib.auth import get_user_model
 
+from tests import own_workspace  # noqa: F401
 from tests.browser.test_health import VIEWPORTS, fits
 from tests.factories import make_webhook, make_workspace
 from tests.test_admin import make_delivery
