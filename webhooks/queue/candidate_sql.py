@@ -31,7 +31,7 @@ _CANDIDATE = "id, webhook_id, workspace_id, waits, is_deleted, lost_claims, rate
 def look_sql(db: BaseDatabaseWrapper, *, suspects: bool) -> str:
     """Return the look at %(head)s due rows from %(beginning)s on, and at %(tour)s webhooks after %(after)s.
 
-    Its rows are (rows in the head, Unix time of the first, webhooks visited, the last of them, …candidate): first all
+    Its rows are (Unix time of the first in the head, webhooks visited, the last of them, …candidate): first all
     candidates that must be set aside, then %(limit)s that can be sent, of each workspace in turn and in the order in
     which they fell due. Without any there is one row, and the candidate in it is NULL.
     """
@@ -51,8 +51,8 @@ def look_sql(db: BaseDatabaseWrapper, *, suspects: bool) -> str:
         ), looked_at AS (
             SELECT {_OWED} FROM head UNION ALL SELECT {_owed("owed")} FROM others {_firsts(db, suspects)}
         ), {_counted(db)}, {_standing(db)}, {_chosen(db)}
-        SELECT size.number, {_epoch(db, "size.first")}, tour.number, tour.last, {_CANDIDATE}
-        FROM (SELECT COUNT(*) AS number, MIN(due_at) AS first FROM head) AS size
+        SELECT {_epoch(db, "earliest.first")}, tour.number, tour.last, {_CANDIDATE}
+        FROM (SELECT MIN(due_at) AS first FROM head) AS earliest
         CROSS JOIN (SELECT COUNT(webhook_id) AS number, MAX(webhook_id) AS last FROM visited) AS tour
         LEFT JOIN chosen ON TRUE
         ORDER BY aside DESC, turn, due_at, id LIMIT %(limit)s + (SELECT COUNT(*) FROM chosen WHERE aside)

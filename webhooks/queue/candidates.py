@@ -93,7 +93,7 @@ def _found(
     with db.cursor() as cursor:
         cursor.execute(look_sql(db, suspects=suspects), parameters)
         rows = cursor.fetchall()
-    _, first, visited, last = rows[0][:4]
+    first, visited, last = rows[0][:3]
     _last_visited = last if visited == TOUR else 0
-    found = [Candidate._make(row[4:]) for row in rows if row[4] is not None]
+    found = [Candidate._make(row[3:]) for row in rows if row[3] is not None]
     return found, None if first is None else datetime.fromtimestamp(first, timezone.utc)
