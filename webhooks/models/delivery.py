@@ -18,8 +18,8 @@ from .webhook import Webhook
 class Delivery(models.Model):
     """The obligation to send one event to one webhook.
 
-    In flight while `claim` is set and `due_at`, then the lease's end, has not passed. Parked (its webhook is
-    inactive) while pending with `due_at` null.
+    In flight while `claim` is set and `due_at`, then the lease's end, has not passed. Parked while pending with
+    `due_at` null: its webhook is inactive or paused, or ordered and still owes an earlier one.
     """
 
     class Status(models.TextChoices):
@@ -62,7 +62,7 @@ class Delivery(models.Model):
         indexes = [
             # Serves new work, retries and the recovery of what a killed worker held.
             models.Index(fields=["due_at"], condition=Q(status="pending"), name="webhooks_delivery_due"),
-            # The next four say "pending" each in a way of its own: a query that says it in the same way can be
+            # The next three say "pending" each in a way of its own: a query that says it in the same way can be
             # answered by no other of them, whatever the statistics are (see queue/candidate_sql.py).
             # What is due of one webhook, where a backlog that cannot be sent fills the earliest due rows.
             models.Index(
