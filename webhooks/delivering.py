@@ -18,6 +18,7 @@ from . import engine, notifications, queue, retention
 from .listening import listening
 from .models.database import connection
 from .outages import AWAY
+from .stopping import stopped_by_sigterm
 
 logger = logging.getLogger("webhooks")
 
@@ -35,7 +36,7 @@ def deliver() -> int:
     A database that goes away interrupts it: what was under way is sent again when its lease has ended.
     """
     recorded = 0
-    with engine.stopped_by_sigterm() as stop, _kept_house():
+    with stopped_by_sigterm() as stop, _kept_house():
         while not stop.is_set():
             delivery = _Delivery(math.inf, math.inf, None, stop)
             try:

@@ -8,18 +8,15 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 import random
-import signal
 import threading
 import time
 import uuid
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import requests
 
@@ -32,6 +29,7 @@ from .models import Delivery
 from .queue import Claim, Told
 from .request import Recipe, build, recipe_of
 from .sender import Sender
+from .stopping import stopped_by_sigterm
 from .transport import Bounds
 from .verdicts import Result, judged
 
@@ -146,7 +144,7 @@ class Drain:
             return 0, []  # a larger batch will be cheaper
         claim = self._claimed(free)
         if len(claim.deliveries) >= free // 2 and not self.has_company:
-            # There is more than one process sends at once: each drain brings one other, until all workers are busy.
+            # More is due than one process sends at once: each drain brings one other, until all workers are busy.
             self.has_company = True
             queue.wake()
         sendable_until = claim.monotonic + settings.LEASE - settings.TIMEOUT - RECORD_MARGIN
@@ -309,24 +307,3 @@ def _result(
 
 def _jitter() -> float:
     return random.uniform(-1, 1)  # noqa: S311  spreads retries, hides nothing
-
-
-@contextmanager
-def stopped_by_sigterm() -> Iterator[threading.Event]:
-    """Yield an event that SIGTERM sets, and pass the signal on afterwards. Not in a main thread: never set."""
-    stop = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-
-    def handle(signum: int, frame: Any) -> None:
-        stop.set()
-
-    previous = signal.signal(signal.SIGTERM, handle)
-    try:
-        yield stop
-    finally:
-        # None: whoever installed it was not Python, and it cannot be put back.
-        signal.signal(signal.SIGTERM, signal.SIG_DFL if previous is None else previous)
-        if stop.is_set():
-            os.kill(os.getpid(), signal.SIGTERM)

@@ -85,8 +85,7 @@ def claim(
         touched = _set_aside([row for row in found if row.is_aside], moment)
         sendable = [row for row in found if not row.is_aside]
         sendable = within_rates(share.within(sendable) if share else sendable, moment)
-        until = moment + timedelta(seconds=settings.LEASE)
-        taken = take([row.id for row in sendable], token, moment, until)
+        taken = take([row.id for row in sendable], token, moment, moment + timedelta(seconds=settings.LEASE))
         complete = _loaded(taken, sendable, moment)
     return Claim(
         token=token,
