@@ -74,7 +74,7 @@ class MembershipAdmin(ScopedAdmin):
 
     def _open(self, request: HttpRequest) -> Any:
         since = timezone.now() - Invitation.LIFETIME
-        return _workspace(request).invitations.filter(created_at__gte=since).order_by("address")
+        return portal.entered_workspace(request).invitations.filter(created_at__gte=since).order_by("address")
 
     def save_model(self, request: HttpRequest, obj: Membership, form: Any, change: bool) -> None:
         members.change_role(obj, form.cleaned_data["role"], by=request.user)
@@ -107,7 +107,7 @@ class MembershipAdmin(ScopedAdmin):
         """Ask for an address and a role; keep the place, then send the link."""
         if not self.has_invite_permission(request):
             raise PermissionDenied
-        workspace = _workspace(request)
+        workspace = portal.entered_workspace(request)
         form = InvitationForm(request.POST or None, user=request.user, workspace=workspace, label_suffix="")
         if request.method == "POST" and form.is_valid():
             try:
@@ -131,10 +131,10 @@ class MembershipAdmin(ScopedAdmin):
             return HttpResponseNotAllowed(["POST"])
         if not self.has_invite_permission(request):
             raise PermissionDenied
-        invitation = _workspace(request).invitations.filter(pk=pk).first()
+        invitation = portal.entered_workspace(request).invitations.filter(pk=pk).first()
         if invitation is None:
             raise Http404
-        if invitation.role not in roles_in_gift(request.user, _workspace(request)):
+        if invitation.role not in roles_in_gift(request.user, portal.entered_workspace(request)):
             raise PermissionDenied
         invitations.revoke(invitation, by=request.user)
         messages.success(request, _("The invitation to %s was revoked.") % invitation.address)
@@ -149,11 +149,6 @@ def _bound(method: Any) -> Any:
         return response
 
     return view
-
-
-def _workspace(request: HttpRequest) -> Workspace:
-    workspace: Workspace = request.workspace  # type: ignore[attr-defined]
-    return workspace
 
 
 def _stored_role(membership: Membership) -> str:

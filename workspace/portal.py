@@ -59,6 +59,12 @@ def inside(workspace: Workspace, name: str = "index", *arguments: Any, below: st
         return reverse(f"admin:{name}", urlconf=SITE_URLS, args=arguments)
 
 
+def entered_workspace(request: HttpRequest) -> Workspace:
+    """Return the workspace that was entered: for pages that are only there inside of one."""
+    workspace: Workspace = request.workspace  # type: ignore[attr-defined]
+    return workspace
+
+
 def webhook_page(webhook: Webhook) -> str:
     """Return the path of a webhook's page, where its workspace's people see it. `WEBHOOKS["WEBHOOK_PAGE"]` names it."""
     return inside(webhook.workspace, "webhooks_webhook_change", webhook.pk, below=get_script_prefix())

@@ -35,7 +35,7 @@ class SettingsPages(admin.AdminSite):
 
     def settings_view(self, request: HttpRequest) -> HttpResponse:
         """Show the settings; whoever has the right renames the workspace here."""
-        workspace = _entered(request)
+        workspace = portal.entered_workspace(request)
         may_manage = may(request, workspace, "workspace")
         # A form of its own object: a name that is refused must not stand in the header.
         instance = Workspace.objects.get(pk=workspace.pk)
@@ -62,7 +62,7 @@ class SettingsPages(admin.AdminSite):
             except ValidationError as refusal:
                 error = " ".join(refusal.messages)
             else:
-                messages.success(request, _("You left %s.") % _entered(request).name)
+                messages.success(request, _("You left %s.") % portal.entered_workspace(request).name)
                 return HttpResponseRedirect(portal.address(request, "list"))
         return self._page(request, "leave", _("Leave this workspace"), error=error)
 
@@ -90,7 +90,7 @@ class SettingsPages(admin.AdminSite):
 
     def _demanded(self, request: HttpRequest) -> Workspace:
         """Return the workspace to whoever may do everything with it; raise PermissionDenied to others."""
-        workspace = _entered(request)
+        workspace = portal.entered_workspace(request)
         if not may(request, workspace, "workspace"):
             raise PermissionDenied
         return workspace
@@ -102,15 +102,10 @@ class SettingsPages(admin.AdminSite):
 
 def usage_shown(request: HttpRequest) -> list[quotas.Usage]:
     """Return what the workspace uses of its bounds, for whoever may do something about it; else nothing."""
-    workspace = _entered(request)
+    workspace = portal.entered_workspace(request)
     return quotas.usage(workspace) if may(request, workspace, "workspace") else []
-
-
-def _entered(request: HttpRequest) -> Workspace:
-    workspace: Workspace = request.workspace  # type: ignore[attr-defined]
-    return workspace
 
 
 def _membership(request: HttpRequest) -> Membership | None:
     """Return the user's own place; None for a superuser who only visits."""
-    return _entered(request).memberships.filter(user=request.user.pk).first()
+    return portal.entered_workspace(request).memberships.filter(user=request.user.pk).first()
