@@ -229,6 +229,28 @@ def test_of_two_owners_who_leave_at_once_one_stays(owner, workspace):
 
 
 @pytest.mark.django_db(transaction=True)
+def test_of_two_owners_who_are_demoted_at_once_one_stays_in_the_operators_site_too(owner, workspace):
+    """Its form shows both as they were before: the one whom it leaves alone may be an owner no more."""
+    first = workspace.memberships.get()
+    second = workspace.memberships.create(user=make_user("operator", superuser=True), role="owner")
+    form = {"name": "Acme", "slug": workspace.slug}
+    form |= {"memberships-TOTAL_FORMS": 2, "memberships-INITIAL_FORMS": 2}
+    for number, (one, role) in enumerate([(first, "owner"), (second, "admin")]):
+        fields = {"id": one.pk, "workspace": workspace.pk, "user": one.user_id, "role": role}
+        form |= {f"memberships-{number}-{name}": value for name, value in fields.items()}
+    operator = Client()
+    operator.force_login(second.user)
+
+    def post():
+        operator.post(f"/admin/workspace/workspace/{workspace.pk}/change/", form)
+
+    with beside(post) as start:
+        members.change_role(first, "admin", by=owner)
+        start()
+    assert workspace.memberships.filter(role="owner").exists()
+
+
+@pytest.mark.django_db(transaction=True)
 def test_emitting_does_not_wait_for_who_counts_the_owners(owner, workspace):
     workspace.memberships.create(user=make_user("other"), role="owner")
     make_webhook(workspace)
