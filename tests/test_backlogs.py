@@ -1,13 +1,16 @@
 """A backlog that cannot be sent keeps nobody else waiting."""
 
+import threading
 from collections import Counter
 from datetime import timedelta
+from itertools import count
 
 import pytest
-from django.db import transaction
+from django.db import connections, transaction
 
 from tests.factories import make_webhook, make_workspace
 from webhooks import queue
+from webhooks.engine import drain
 from webhooks.events import emit
 from webhooks.models import Delivery, WebhookState
 from webhooks.queue import candidates, claim
@@ -147,3 +150,34 @@ def test_no_workspace_has_more_than_its_share_of_a_worker(workspace):
     assert taken({}) == {workspace: 5, other: 3}
     assert taken({workspace.pk: 5}) == {}
     assert taken({workspace.pk: 3}) == {workspace: 2}
+
+
+def test_the_room_beside_a_share_is_not_kept_for_a_large_batch(workspace, receiver, settings):
+    """One workspace’s requests hang, and one of another’s: what is left is too little for most, but not for a third."""
+    settings.WEBHOOKS = {**settings.WEBHOOKS, "CONCURRENCY": 8, "TIMEOUT": 8}
+    others = [make_workspace("second"), make_workspace("third")]
+    make_webhook(workspace, callback_url=receiver.url, patterns=["order.created"])
+    for other in others:
+        make_webhook(other, callback_url=receiver.url, patterns=["order.created"])
+    numbers, came, waited = count(1), threading.Event(), []
+
+    def answer(request):
+        number = next(numbers)
+        # Each is emitted when all before are under way: the share of the first, and one of the second.
+        if number == 6:
+            emit_beside(others[0])
+        elif number == 7:
+            emit_beside(others[1])
+        elif number == 8:
+            came.set()
+        waited.append(came.wait(6))
+        return 200, {}, b""
+
+    def emit_beside(other):
+        emit("order.created", workspace=other, data={})
+        connections.close_all()
+
+    receiver.answer = answer
+    owe(workspace, "order.created", 6)
+    drain(linger=0)
+    assert waited == [True] * 8
