@@ -145,9 +145,9 @@ class LogInView(views.LoginView):
     next_page = "portal:list"
     redirect_authenticated_user = True
 
-    def get_redirect_url(self) -> str:
+    def get_redirect_url(self, *args: Any, **kwargs: Any) -> str:
         # Back to this page whoever is logged in would be sent for ever, which Django answers with an error.
-        url = super().get_redirect_url()
+        url = super().get_redirect_url(*args, **kwargs)
         return "" if url == self.request.path else url
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
