@@ -251,6 +251,45 @@ def test_of_two_owners_who_are_demoted_at_once_one_stays_in_the_operators_site_t
 
 
 @pytest.mark.django_db(transaction=True)
+def test_an_admin_does_not_demote_who_becomes_an_owner_meanwhile(owner, workspace):
+    workspace.memberships.create(user=make_user("second"), role="owner")
+    heir = workspace.memberships.create(user=make_user("heir"), role="member")
+    admin = Client()
+    admin.force_login(make_user("admin", role="admin", workspace=workspace))
+
+    def post():
+        admin.post(f"/w/{workspace.slug}/workspace/membership/{heir.pk}/change/", {"role": "viewer"})
+
+    with beside(post) as start:
+        members.transfer(workspace, Membership.objects.get(pk=heir.pk), by=owner)
+        start()
+    assert workspace.memberships.get(pk=heir.pk).role == "owner"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_who_leaves_twice_at_once_is_told_of_once(owner, workspace):
+    leaver = workspace.memberships.create(user=make_user("leaver"), role="member")
+    found = [Membership.objects.get(pk=leaver.pk) for _ in range(2)]
+    with beside(lambda: members.remove(found[1], by=leaver.user), allowed=ValidationError) as start:
+        members.remove(found[0], by=leaver.user)
+        start()
+    assert Event.objects.filter(type="member.removed").count() == 1
+
+
+def test_who_has_left_meanwhile_does_not_become_the_owner(owner, workspace, other, client, monkeypatch):
+    transfer = members.transfer
+
+    def too_late(*arguments, **options):
+        Membership.objects.filter(pk=other.pk).delete()
+        transfer(*arguments, **options)
+
+    monkeypatch.setattr(members, "transfer", too_late)
+    response = client.post(f"/w/{workspace.slug}/transfer/", {"to": other.pk})
+    assert response.context["form"].errors["to"] == ["This person is no member any more."]
+    assert workspace.memberships.get().role == "owner"
+
+
+@pytest.mark.django_db(transaction=True)
 def test_emitting_does_not_wait_for_who_counts_the_owners(owner, workspace):
     workspace.memberships.create(user=make_user("other"), role="owner")
     make_webhook(workspace)

@@ -8,12 +8,11 @@ from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.forms import BaseInlineFormSet
 from django.http import HttpRequest
-from django.utils.translation import gettext as _
 
 from webhooks.admin.scope import may
 
 from .access import roles_in_gift
-from .members import NEEDS_AN_OWNER
+from .members import LEFT_TO_OWNERS, NEEDS_AN_OWNER
 from .models import Membership, Workspace
 
 
@@ -30,7 +29,7 @@ class MemberFormSet(BaseInlineFormSet):
             if form.has_changed() or form in self.deleted_forms:
                 touched = {form.initial.get("role"), form.cleaned_data.get("role")} - {None}
                 if not touched <= self.given:
-                    raise ValidationError(_("Only an owner can make or change an owner."))
+                    raise ValidationError(LEFT_TO_OWNERS)
         self._demand_an_owner()
 
     def _demand_an_owner(self) -> None:
