@@ -30,6 +30,7 @@ else:
         "test_workspace*",
         "browser/*",
         "chaos/*",
+        "test_benchmarks*",
     ]
 
 

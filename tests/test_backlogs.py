@@ -1,13 +1,16 @@
 """A backlog that cannot be sent keeps nobody else waiting."""
 
+import threading
 from collections import Counter
 from datetime import timedelta
+from itertools import count
 
 import pytest
-from django.db import transaction
+from django.db import connections, transaction
 
 from tests.factories import make_webhook, make_workspace
 from webhooks import queue
+from webhooks.engine import drain
 from webhooks.events import emit
 from webhooks.models import Delivery, WebhookState
 from webhooks.queue import candidates, claim
@@ -57,7 +60,7 @@ def test_no_more_is_taken_than_was_asked_for(workspace):
 def test_the_look_goes_from_webhook_to_webhook_where_the_head_cannot_be_sent(workspace, monkeypatch):
     """More webhooks than a tour visits, of which only the last can take anything: three claims find it."""
     monkeypatch.setattr(candidates, "TOUR", 2)
-    monkeypatch.setattr(candidates, "_last_visited", 0)
+    monkeypatch.setattr(candidates, "_last_visited", {False: 0, True: 0})
     for number in range(4):
         make_webhook(workspace, name=f"busy {number}", patterns=["order.paid"])
     make_webhook(workspace, name="free", patterns=["order.created"])
@@ -68,6 +71,24 @@ def test_the_look_goes_from_webhook_to_webhook_where_the_head_cannot_be_sent(wor
     names = [[one.webhook.name for one in claim(100, alone=False).deliveries] for _ in range(4)]
     assert [found for found in names if found] == [["free"] * 8]
     assert names.index(["free"] * 8) <= 2
+
+
+def test_looking_for_what_kills_workers_does_not_begin_the_tour_anew(workspace, monkeypatch):
+    """Another process sends all that can be sent, and a suspect waits for its time: so each claim asks for it first."""
+    monkeypatch.setattr(candidates, "TOUR", 2)
+    monkeypatch.setattr(candidates, "_last_visited", {False: 0, True: 0})
+    for number in range(4):
+        make_webhook(workspace, name=f"busy {number}", patterns=["order.paid"])
+    make_webhook(workspace, name="free", patterns=["order.created"])
+    owe(workspace, "order.paid", 30)
+    while claim(100, alone=False).deliveries:
+        pass
+    suspect = Delivery.objects.filter(claim=None).earliest("pk")
+    later = queue.database_now() + timedelta(hours=1)
+    Delivery.objects.filter(pk=suspect.pk).update(lost_claims=3, due_at=later)
+    owe(workspace, "order.created", 20)
+    names = [[one.webhook.name for one in claim(100, alone=True).deliveries] for _ in range(4)]
+    assert ["free"] * 8 in names
 
 
 def test_a_tour_keeps_the_cap_and_sends_what_fell_due_first(workspace):
@@ -88,7 +109,7 @@ def test_a_tour_keeps_the_cap_and_sends_what_fell_due_first(workspace):
 
 def test_a_tour_parks_what_an_ordered_webhook_must_send_later(workspace, monkeypatch):
     """Its first delivery falls due last: until the others are out of the way, no look would find it."""
-    monkeypatch.setattr(candidates, "_last_visited", 0)
+    monkeypatch.setattr(candidates, "_last_visited", {False: 0, True: 0})
     make_webhook(workspace, name="busy", patterns=["order.paid"])
     owe(workspace, "order.paid", 50)
     claim(100, alone=False)
@@ -129,3 +150,34 @@ def test_no_workspace_has_more_than_its_share_of_a_worker(workspace):
     assert taken({}) == {workspace: 5, other: 3}
     assert taken({workspace.pk: 5}) == {}
     assert taken({workspace.pk: 3}) == {workspace: 2}
+
+
+def test_the_room_beside_a_share_is_not_kept_for_a_large_batch(workspace, receiver, settings):
+    """One workspace’s requests hang, and one of another’s: what is left is too little for most, but not for a third."""
+    settings.WEBHOOKS = {**settings.WEBHOOKS, "CONCURRENCY": 8, "TIMEOUT": 8}
+    others = [make_workspace("second"), make_workspace("third")]
+    make_webhook(workspace, callback_url=receiver.url, patterns=["order.created"])
+    for other in others:
+        make_webhook(other, callback_url=receiver.url, patterns=["order.created"])
+    numbers, came, waited = count(1), threading.Event(), []
+
+    def answer(request):
+        number = next(numbers)
+        # Each is emitted when all before are under way: the share of the first, and one of the second.
+        if number == 6:
+            emit_beside(others[0])
+        elif number == 7:
+            emit_beside(others[1])
+        elif number == 8:
+            came.set()
+        waited.append(came.wait(6))
+        return 200, {}, b""
+
+    def emit_beside(other):
+        emit("order.created", workspace=other, data={})
+        connections.close_all()
+
+    receiver.answer = answer
+    owe(workspace, "order.created", 6)
+    drain(linger=0)
+    assert waited == [True] * 8

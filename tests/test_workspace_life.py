@@ -229,6 +229,67 @@ def test_of_two_owners_who_leave_at_once_one_stays(owner, workspace):
 
 
 @pytest.mark.django_db(transaction=True)
+def test_of_two_owners_who_are_demoted_at_once_one_stays_in_the_operators_site_too(owner, workspace):
+    """Its form shows both as they were before: the one whom it leaves alone may be an owner no more."""
+    first = workspace.memberships.get()
+    second = workspace.memberships.create(user=make_user("operator", superuser=True), role="owner")
+    form = {"name": "Acme", "slug": workspace.slug}
+    form |= {"memberships-TOTAL_FORMS": 2, "memberships-INITIAL_FORMS": 2}
+    for number, (one, role) in enumerate([(first, "owner"), (second, "admin")]):
+        fields = {"id": one.pk, "workspace": workspace.pk, "user": one.user_id, "role": role}
+        form |= {f"memberships-{number}-{name}": value for name, value in fields.items()}
+    operator = Client()
+    operator.force_login(second.user)
+
+    def post():
+        operator.post(f"/admin/workspace/workspace/{workspace.pk}/change/", form)
+
+    with beside(post) as start:
+        members.change_role(first, "admin", by=owner)
+        start()
+    assert workspace.memberships.filter(role="owner").exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_admin_does_not_demote_who_becomes_an_owner_meanwhile(owner, workspace):
+    workspace.memberships.create(user=make_user("second"), role="owner")
+    heir = workspace.memberships.create(user=make_user("heir"), role="member")
+    admin = Client()
+    admin.force_login(make_user("admin", role="admin", workspace=workspace))
+
+    def post():
+        admin.post(f"/w/{workspace.slug}/workspace/membership/{heir.pk}/change/", {"role": "viewer"})
+
+    with beside(post) as start:
+        members.transfer(workspace, Membership.objects.get(pk=heir.pk), by=owner)
+        start()
+    assert workspace.memberships.get(pk=heir.pk).role == "owner"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_who_leaves_twice_at_once_is_told_of_once(owner, workspace):
+    leaver = workspace.memberships.create(user=make_user("leaver"), role="member")
+    found = [Membership.objects.get(pk=leaver.pk) for _ in range(2)]
+    with beside(lambda: members.remove(found[1], by=leaver.user), allowed=ValidationError) as start:
+        members.remove(found[0], by=leaver.user)
+        start()
+    assert Event.objects.filter(type="member.removed").count() == 1
+
+
+def test_who_has_left_meanwhile_does_not_become_the_owner(owner, workspace, other, client, monkeypatch):
+    transfer = members.transfer
+
+    def too_late(*arguments, **options):
+        Membership.objects.filter(pk=other.pk).delete()
+        transfer(*arguments, **options)
+
+    monkeypatch.setattr(members, "transfer", too_late)
+    response = client.post(f"/w/{workspace.slug}/transfer/", {"to": other.pk})
+    assert response.context["form"].errors["to"] == ["This person is no member any more."]
+    assert workspace.memberships.get().role == "owner"
+
+
+@pytest.mark.django_db(transaction=True)
 def test_emitting_does_not_wait_for_who_counts_the_owners(owner, workspace):
     workspace.memberships.create(user=make_user("other"), role="owner")
     make_webhook(workspace)

@@ -109,6 +109,10 @@ class TestTheList:
         assert Client().post("/login/", form)["Location"] == "/"
         assert Client().post("/login/", {**form, "next": "https://evil.example/"})["Location"] == "/"
 
+    def test_who_is_logged_in_is_not_sent_back_to_the_log_in(self, client, two):
+        response = client.get("/login/", {"next": "/login/"})
+        assert (response.status_code, response["Location"]) == (302, "/")
+
     def test_logging_out_takes_a_post(self, client, two):
         assert client.get("/logout/").status_code == 405
         assert client.post("/logout/")["Location"] == "/login/"

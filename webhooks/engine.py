@@ -139,10 +139,10 @@ class Drain:
 
     def _claim_and_send(self) -> tuple[int, list[Result]]:
         """Claim as many as there are free slots; return how many rows that touched, and what cannot be sent."""
-        free = self.bounds.concurrency - len(self.outstanding)
-        if free < self.bounds.concurrency // 4:
+        free, share = self.bounds.concurrency - len(self.outstanding), self._share()
+        if free < self._worth_a_claim(share):
             return 0, []  # a larger batch will be cheaper
-        claim = self._claimed(free)
+        claim = self._claimed(free, share)
         if len(claim.deliveries) >= free // 2 and not self.has_company:
             # More is due than one process sends at once: each drain brings one other, until all workers are busy.
             self.has_company = True
@@ -165,9 +165,16 @@ class Drain:
                 self.sender.put(delivery.pk, request, sendable_until)
         return claim.touched, unsendable
 
-    def _claimed(self, free: int) -> Claim:
+    def _worth_a_claim(self, share: queue.Share | None) -> int:
+        """Return how many slots must be free: a quarter of all, or of what one workspace leaves to the others."""
+        room = self.bounds.concurrency
+        if share is not None and share.spent_by is not None:
+            room -= share.most
+        return max(room // 4, 1)
+
+    def _claimed(self, free: int, share: queue.Share | None) -> Claim:
         now = None if self.clock is None else self.clock()
-        share, alone = self._share(), not self.outstanding
+        alone = not self.outstanding
         claim = self._steadily(
             lambda: queue.claim(free, alone=alone, now=now, sure=self.claimed, share=share)
         )

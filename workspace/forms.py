@@ -72,8 +72,7 @@ class MembershipForm(forms.ModelForm):
 
     def clean_role(self) -> str:
         role: str = self.cleaned_data["role"]
-        if role != Membership.Role.OWNER:
-            members.demand_another_owner(self.instance)
+        members.demand_change(self.instance, role, by=self.user)
         return role
 
 

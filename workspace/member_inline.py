@@ -8,12 +8,11 @@ from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.forms import BaseInlineFormSet
 from django.http import HttpRequest
-from django.utils.translation import gettext as _
 
 from webhooks.admin.scope import may
 
 from .access import roles_in_gift
-from .members import NEEDS_AN_OWNER
+from .members import LEFT_TO_OWNERS, NEEDS_AN_OWNER
 from .models import Membership, Workspace
 
 
@@ -30,7 +29,7 @@ class MemberFormSet(BaseInlineFormSet):
             if form.has_changed() or form in self.deleted_forms:
                 touched = {form.initial.get("role"), form.cleaned_data.get("role")} - {None}
                 if not touched <= self.given:
-                    raise ValidationError(_("Only an owner can make or change an owner."))
+                    raise ValidationError(LEFT_TO_OWNERS)
         self._demand_an_owner()
 
     def _demand_an_owner(self) -> None:
@@ -41,14 +40,19 @@ class MemberFormSet(BaseInlineFormSet):
         Workspace.objects.select_for_update(no_key=True).get(pk=self.instance.pk)
         owners = self.instance.memberships.filter(role=Membership.Role.OWNER, user__is_active=True)
         shown = {form.instance.pk for form in self.initial_forms}
-        unseen = owners.exclude(pk__in=shown)
-        if owners.exists() and not unseen.exists() and not any(map(self._makes_an_owner, self.forms)):
+        stored = set(owners.values_list("pk", flat=True))
+        if stored and stored <= shown and not any(self._leaves_an_owner(form, stored) for form in self.forms):
             raise ValidationError(NEEDS_AN_OWNER)
 
-    def _makes_an_owner(self, form: Any) -> bool:
+    def _leaves_an_owner(self, form: Any, stored: set[int]) -> bool:
+        """`stored`: the memberships of owners, as they are now."""
+        if form in self.deleted_forms:
+            return False
+        if not form.has_changed():
+            # It is not saved: what it shows was read before the lock, and may be an owner no more.
+            return form.instance.pk in stored
         role, user = form.cleaned_data.get("role"), form.cleaned_data.get("user")
-        stays = form not in self.deleted_forms and user is not None and user.is_active
-        return stays and role == Membership.Role.OWNER
+        return user is not None and user.is_active and role == Membership.Role.OWNER
 
 
 class MembershipInline(admin.TabularInline):

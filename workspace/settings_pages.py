@@ -72,9 +72,13 @@ class SettingsPages(admin.AdminSite):
         form = TransferForm(request.POST or None, user=request.user, workspace=workspace, label_suffix="")
         if request.method == "POST" and form.is_valid():
             to: Membership = form.cleaned_data["to"]
-            members.transfer(workspace, to, by=request.user)
-            messages.success(request, _("%s is now an owner.") % to.user)
-            return HttpResponseRedirect(reverse("admin:workspace_settings"))
+            try:
+                members.transfer(workspace, to, by=request.user)
+            except ValidationError as refusal:
+                form.add_error("to", refusal)
+            else:
+                messages.success(request, _("%s is now an owner.") % to.user)
+                return HttpResponseRedirect(reverse("admin:workspace_settings"))
         return self._page(request, "transfer", _("Transfer ownership"), form=form)
 
     def delete_view(self, request: HttpRequest) -> HttpResponse:

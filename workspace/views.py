@@ -145,6 +145,11 @@ class LogInView(views.LoginView):
     next_page = "portal:list"
     redirect_authenticated_user = True
 
+    def get_redirect_url(self, *args: Any, **kwargs: Any) -> str:
+        # Back to this page whoever is logged in would be sent for ever, which Django answers with an error.
+        url = super().get_redirect_url(*args, **kwargs)
+        return "" if url == self.request.path else url
+
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         shown = {"title": _("Log in"), "is_nav_sidebar_enabled": False}
         return super().get_context_data(**portal.context(self.request), **shown, **kwargs)

@@ -16,8 +16,8 @@ HEAD = 2000
 # How many webhooks it visits where there are more.
 TOUR = 500
 
-# The webhook at which this process's last tour ended; the next one begins behind it.
-_last_visited = 0
+# The webhook at which this process's last tour ended, of all rows and of suspects; the next one begins behind it.
+_last_visited = {False: 0, True: 0}
 # Where its looks begin, at all rows and at suspects.
 _waters = {False: LowWater(), True: LowWater()}
 
@@ -78,7 +78,6 @@ def _found(
     now: datetime, limit: int, mark: datetime | None, *, suspects: bool, without: Any
 ) -> tuple[list[Candidate], datetime | None]:
     """Return the candidates, and the due time of the first row that was looked at."""
-    global _last_visited
     db = connection()
     parameters = {
         "now": db.ops.adapt_datetimefield_value(now),
@@ -87,13 +86,13 @@ def _found(
         "head": HEAD,
         "beginning": beginning(db, mark),
         "tour": TOUR,
-        "after": _last_visited,
+        "after": _last_visited[suspects],
         "without": without,
     }
     with db.cursor() as cursor:
         cursor.execute(look_sql(db, suspects=suspects), parameters)
         rows = cursor.fetchall()
     first, visited, last = rows[0][:3]
-    _last_visited = last if visited == TOUR else 0
+    _last_visited[suspects] = last if visited == TOUR else 0
     found = [Candidate._make(row[3:]) for row in rows if row[3] is not None]
     return found, None if first is None else datetime.fromtimestamp(first, timezone.utc)

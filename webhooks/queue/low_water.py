@@ -41,7 +41,10 @@ class LowWater:
 
 
 def beginning(db: BaseDatabaseWrapper, mark: datetime | None) -> Any:
-    """Return, as a parameter of a query, the due time at which a look begins."""
-    if mark is not None:
-        return db.ops.adapt_datetimefield_value(mark)
-    return "-infinity" if db.vendor == "postgresql" else ""
+    """Return, as a parameter of a query, the due time at which a look begins.
+
+    SQLite keeps no index entry of what has gone, and compares times as texts: there every look is from the beginning.
+    """
+    if db.vendor != "postgresql":
+        return ""
+    return "-infinity" if mark is None else db.ops.adapt_datetimefield_value(mark)
