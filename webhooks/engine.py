@@ -7,12 +7,11 @@ nothing else, because libcurl's clock runs on while its thread is busy elsewhere
 from __future__ import annotations
 
 import logging
-import math
 import random
 import threading
 import time
 import uuid
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -41,8 +40,6 @@ logger = logging.getLogger("webhooks")
 PATIENCE = 0.05
 GATHER = 0.02
 LINGER_PAUSE = 0.05
-# How often it is asked whether there is more than one workspace; seconds.
-SHARE_ASKED = 10
 # When a delivery whose webhook cannot be decrypted is looked at again.
 UNDECRYPTABLE_DELAY = timedelta(minutes=5)
 
@@ -95,8 +92,7 @@ class Drain:
         self.id = uuid.uuid4()
         self.bounds = Bounds.configured()
         self.sender = Sender(self.bounds)
-        self.share: int | None = None
-        self.share_asked = -math.inf
+        self.slots = queue.Slots(self.bounds.concurrency)
         self.outstanding: dict[int, _Outstanding] = {}
         self.recorded = 0
         self.recipes: dict[int, Recipe] = {}
@@ -139,8 +135,8 @@ class Drain:
 
     def _claim_and_send(self) -> tuple[int, list[Result]]:
         """Claim as many as there are free slots; return how many rows that touched, and what cannot be sent."""
-        free, share = self.bounds.concurrency - len(self.outstanding), self._share()
-        if free < self._worth_a_claim(share):
+        free, share = self.slots.number - len(self.outstanding), self._share()
+        if free < self.slots.worth_a_claim(share):
             return 0, []  # a larger batch will be cheaper
         claim = self._claimed(free, share)
         if len(claim.deliveries) >= free // 2 and not self.has_company:
@@ -165,13 +161,6 @@ class Drain:
                 self.sender.put(delivery.pk, request, sendable_until)
         return claim.touched, unsendable
 
-    def _worth_a_claim(self, share: queue.Share | None) -> int:
-        """Return how many slots must be free: a quarter of all, or of what one workspace leaves to the others."""
-        room = self.bounds.concurrency
-        if share is not None and share.spent_by is not None:
-            room -= share.most
-        return max(room // 4, 1)
-
     def _claimed(self, free: int, share: queue.Share | None) -> Claim:
         now = None if self.clock is None else self.clock()
         alone = not self.outstanding
@@ -182,15 +171,8 @@ class Drain:
         return claim
 
     def _share(self) -> queue.Share | None:
-        """Leave a quarter of the slots to others, however long one workspace's requests hang; if there are others."""
-        if time.monotonic() - self.share_asked > SHARE_ASKED:
-            self.share_asked = time.monotonic()
-            several = self._steadily(queue.several_workspaces)
-            self.share = max(self.bounds.concurrency * 3 // 4, 1) if several else None
-        if self.share is None:
-            return None
-        held = Counter(one.delivery.workspace_id for one in self.outstanding.values())
-        return queue.Share(self.share, held)
+        held = [one.delivery.workspace_id for one in self.outstanding.values()]
+        return self._steadily(lambda: self.slots.share(held, time.monotonic()))
 
     def _under_way(self, claim: Claim, delivery: Delivery) -> bool:
         """Whether this drain is sending the delivery already, and got it once more.

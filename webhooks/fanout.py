@@ -9,7 +9,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from . import catalogue, queue
 from .models import Delivery, Event, Subscription, Webhook
-from .models.database import connection
+from .models.database import connection, stored_key
 
 # How many events one statement fans out. A database bounds the parameters of a statement.
 BATCH = 1000
@@ -31,7 +31,7 @@ def _fan_out(events: Sequence[Event]) -> int:
     kinds = {kind: number for number, kind in enumerate(dict.fromkeys(map(_kind, events)))}
     with db.cursor() as cursor:
         cursor.execute(
-            _statement(db, kinds, events), [*_kind_values(db, kinds), *_fact_values(db, events, kinds)]
+            _statement(db, kinds, events), [*_kind_values(kinds), *_fact_values(db, events, kinds)]
         )
         return cursor.rowcount
 
@@ -84,11 +84,9 @@ def _rows(values: Sized, columns: int) -> str:
     return ", ".join([f"({row})"] * len(values))
 
 
-def _kind_values(db: BaseDatabaseWrapper, kinds: Mapping[_Kind, int]) -> Iterator[Any]:
-    workspace = Event._meta.get_field("workspace")
+def _kind_values(kinds: Mapping[_Kind, int]) -> Iterator[Any]:
     for (workspace_id, type_name), number in kinds.items():
-        key = workspace.get_db_prep_value(workspace_id, db)
-        yield from (number, key, type_name, *catalogue.patterns_matching(type_name))
+        yield from (number, stored_key(workspace_id), type_name, *catalogue.patterns_matching(type_name))
 
 
 def _fact_values(

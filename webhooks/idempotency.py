@@ -8,7 +8,7 @@ from typing import Any
 
 from .exceptions import IdempotencyConflict
 from .models import Event
-from .models.database import alias, connection
+from .models.database import alias, connection, stored_key
 
 # How many events one statement writes. A database bounds the parameters of a statement.
 BATCH = 1000
@@ -61,16 +61,15 @@ def _holders(drafts: Sequence[Event]) -> dict[_Key, Event]:
 
 def _select_by_keys(drafts: Sequence[Event]) -> tuple[str, list[Any]]:
     quote = connection().ops.quote_name
-    workspace = Event._meta.get_field("workspace")
+    workspace = str(Event._meta.get_field("workspace").column)
     pairs = ", ".join(["(%s, %s)"] * len(drafts))
     sql = f"""
         SELECT * FROM {quote(Event._meta.db_table)}
-        WHERE ({quote(str(workspace.column))}, idempotency_key) IN (VALUES {pairs})
+        WHERE ({quote(workspace)}, idempotency_key) IN (VALUES {pairs})
     """  # noqa: S608  names are ours; every value is a parameter
-    parameters = []
+    parameters: list[Any] = []
     for draft in drafts:
-        workspace_id = workspace.get_db_prep_value(draft.workspace_id, connection())
-        parameters += [workspace_id, draft.idempotency_key]
+        parameters += [stored_key(draft.workspace_id), draft.idempotency_key]
     return sql, parameters
 
 

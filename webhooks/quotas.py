@@ -16,7 +16,7 @@ from django.utils.translation import ngettext
 
 from .conf import settings, workspace_model
 from .models import Event, Webhook
-from .models.database import alias, connection
+from .models.database import alias, connection, stored_key
 from .models.event import first_event_id
 from .queue import clock_sql, database_now
 from .queue.clock import as_moment
@@ -110,9 +110,7 @@ def _left_before(batch: Sequence[Event], places: int) -> tuple[datetime, list[da
     """
     skipped = max(places - len(batch), 0)
     with connection().cursor() as cursor:
-        workspace_id = Event._meta.get_field("workspace").get_db_prep_value(
-            batch[0].workspace_id, connection()
-        )
+        workspace_id = stored_key(batch[0].workspace_id)
         cursor.execute(_statement(), [workspace_id, places - skipped, skipped])
         rows = [[as_moment(value) for value in row] for row in cursor.fetchall()]
     now = rows[0][0]

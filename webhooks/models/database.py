@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.db import connections, router
 from django.db.backends.base.base import BaseDatabaseWrapper
 
@@ -14,3 +16,8 @@ def alias() -> str:
 
 def connection() -> BaseDatabaseWrapper:
     return connections[alias()]
+
+
+def stored_key(workspace_id: Any) -> Any:
+    """Return a workspace's key as the database has it, for a statement of our own: not each one knows UUIDs."""
+    return Delivery._meta.get_field("workspace").get_db_prep_value(workspace_id, connection())

@@ -12,7 +12,7 @@ from .clock import NextDue, clock_sql, database_now, next_due
 from .lag import lag
 from .parking import resume_after_commit, unpark, unpark_after_commit
 from .recording import Recorded, hand_back, record
-from .shares import Share, several_workspaces
+from .shares import Share, Slots
 from .states import Told, activated, locked_states, remind, resumed
 from .verdict import Verdict
 from .waking import (
@@ -34,6 +34,7 @@ __all__ = [
     "NextDue",
     "Recorded",
     "Share",
+    "Slots",
     "Told",
     "Verdict",
     "activated",
@@ -52,7 +53,6 @@ __all__ = [
     "remind",
     "resume_after_commit",
     "resumed",
-    "several_workspaces",
     "stop_lingering",
     "unpark",
     "unpark_after_commit",
