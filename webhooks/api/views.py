@@ -25,7 +25,7 @@ from .. import access, actions, catalogue
 from ..conf import settings
 from ..exceptions import UnknownEventType
 from ..models import Delivery, Event, Webhook
-from . import VIA, serializers
+from . import VIA, deliveries, serializers
 from .authentication import authentication_classes
 from .errors import answered
 from .filters import DeliveryFilter
@@ -155,8 +155,8 @@ class DeliveryViewSet(WorkspaceViewSet, ListModelMixin, RetrieveModelMixin):
 
     def get_serializer_class(self) -> type[BaseSerializer[Any]]:
         if self.action == "retrieve":
-            return serializers.DeliveryDetailSerializer
-        return serializers.DeliverySerializer
+            return deliveries.DeliveryDetailSerializer
+        return deliveries.DeliverySerializer
 
     @action(detail=True, methods=["post"])
     def redeliver(self, request: Request, **_: Any) -> Response:
@@ -170,7 +170,7 @@ class DeliveryViewSet(WorkspaceViewSet, ListModelMixin, RetrieveModelMixin):
 
 
 class EventViewSet(WorkspaceViewSet, ListModelMixin, RetrieveModelMixin):
-    serializer_class = serializers.EventSerializer
+    serializer_class = deliveries.EventSerializer
     lookup_value_regex = "[0-9a-f-]{36}"
 
     def get_queryset(self) -> QuerySet[Event]:
