@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from django.contrib import admin
@@ -10,6 +9,7 @@ from django.db.models import ForeignKey, QuerySet
 from django.http import HttpRequest
 
 from webhooks.admin import DeliveryAdmin, EventAdmin, WebhookAdmin
+from webhooks.admin.deletion import NamesWhatIsDeleted
 from webhooks.admin.scope import (
     ScopedAdmin,
     entered,
@@ -32,7 +32,7 @@ QUOTAS = ("max_webhooks", "max_events_per_minute", "max_days")
 
 
 @admin.register(Workspace)
-class WorkspaceAdmin(ScopedAdmin):
+class WorkspaceAdmin(NamesWhatIsDeleted, ScopedAdmin):
     list_display = ("name", "slug")
     search_fields = ("name", "slug")
     prepopulated_fields = {"slug": ("name",)}
@@ -70,13 +70,6 @@ class WorkspaceAdmin(ScopedAdmin):
 
     def _may(self, request: HttpRequest, obj: Any, action: str) -> bool:
         return may_anywhere(request, action) if obj is None else may(request, obj, action)
-
-    def get_deleted_objects(self, objs: Iterable[Workspace], request: HttpRequest) -> Any:
-        """Name the workspaces and nothing below: their deliveries may be millions."""
-        found = list(objs)
-        may_delete_all = all(self.has_delete_permission(request, obj) for obj in found)
-        lacking = set() if may_delete_all else {str(self.opts.verbose_name)}
-        return [str(obj) for obj in found], {self.opts.verbose_name_plural: len(found)}, lacking, []
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         super().save_related(request, form, formsets, change)

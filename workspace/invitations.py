@@ -39,7 +39,7 @@ def make(workspace: Workspace, address: str, role: str, *, by: Any) -> Invitatio
     """
     address = address.lower()
     # One at a time: the second of two clicks finds the first's row, and the number of open ones is exact.
-    Workspace.objects.select_for_update(no_key=True).get(pk=workspace.pk)
+    members.hold_still(workspace.pk)
     if workspace.memberships.filter(user__email__iexact=address).exists():
         raise ValidationError(IS_MEMBER)
     workspace.invitations.filter(created_at__lt=timezone.now() - Invitation.LIFETIME).delete()

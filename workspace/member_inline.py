@@ -12,8 +12,8 @@ from django.http import HttpRequest
 from webhooks.admin.scope import may
 
 from .access import roles_in_gift
-from .members import LEFT_TO_OWNERS, NEEDS_AN_OWNER
-from .models import Membership, Workspace
+from .members import LEFT_TO_OWNERS, NEEDS_AN_OWNER, hold_still
+from .models import Membership
 
 
 class MemberFormSet(BaseInlineFormSet):
@@ -36,8 +36,8 @@ class MemberFormSet(BaseInlineFormSet):
         """Raise ValidationError when the workspace had an owner who can log in, and would have none."""
         if self.instance.pk is None:
             return
-        # Two who each take one of two owners away would each leave the other. Emits do not wait for this lock.
-        Workspace.objects.select_for_update(no_key=True).get(pk=self.instance.pk)
+        # Two who each take one of two owners away would each leave the other.
+        hold_still(self.instance.pk)
         owners = self.instance.memberships.filter(role=Membership.Role.OWNER, user__is_active=True)
         shown = {form.instance.pk for form in self.initial_forms}
         stored = set(owners.values_list("pk", flat=True))

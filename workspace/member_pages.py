@@ -15,6 +15,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from webhooks.admin.history import LoggedByActions
 from webhooks.admin.scope import ScopedAdmin, entered, may
 from webhooks.admin.secret import told
 
@@ -24,7 +25,7 @@ from .forms import InvitationForm, MembershipForm
 from .models import Invitation, Membership, Workspace
 
 
-class MembershipAdmin(ScopedAdmin):
+class MembershipAdmin(LoggedByActions, ScopedAdmin):
     """In a workspace's own site only: there is always one workspace that was entered."""
 
     form = MembershipForm
@@ -87,12 +88,6 @@ class MembershipAdmin(ScopedAdmin):
 
     def delete_model(self, request: HttpRequest, obj: Membership) -> None:
         members.remove(obj, by=request.user)
-
-    def log_change(self, request: HttpRequest, obj: Any, message: Any) -> Any:
-        """Nothing, here and below: the action writes the log."""
-
-    def log_deletions(self, request: HttpRequest, queryset: Any) -> Any:
-        pass
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view

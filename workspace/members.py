@@ -28,13 +28,21 @@ def add(workspace: Workspace, user: Any, role: str, *, by: Any) -> Membership:
     return membership
 
 
+def hold_still(workspace_id: Any) -> None:
+    """Keep others from changing the workspace's members and invitations, until the transaction's end.
+
+    Not by a plain FOR UPDATE: that would hold up every emit.
+    """
+    Workspace.objects.select_for_update(no_key=True).get(pk=workspace_id)
+
+
 def demand_change(membership: Membership, role: str | None, *, by: Any) -> None:
     """Raise ValidationError unless `by` may give `membership`, as it is stored now, this role; None: take it away.
 
     To be called in the transaction that does so: until its end nobody else changes a member there.
     """
-    # Two owners who leave at once would each see the other. Not a plain FOR UPDATE: that would hold up every emit.
-    Workspace.objects.select_for_update(no_key=True).get(pk=membership.workspace_id)
+    # Two owners who leave at once would each see the other.
+    hold_still(membership.workspace_id)
     stored = Membership.objects.filter(pk=membership.pk).values_list("role", flat=True).first()
     if stored is None:
         raise ValidationError(IS_GONE)

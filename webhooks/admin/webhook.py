@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from django.contrib import admin
@@ -18,8 +17,10 @@ from django.views.decorators.debug import sensitive_post_parameters, sensitive_v
 from .. import actions, limits
 from ..models import Delivery, Webhook
 from .columns import WebhookColumns
+from .deletion import NamesWhatIsDeleted
 from .forms import SENSITIVE, WebhookForm
 from .health import HealthPages
+from .history import LoggedByActions
 from .scope import ScopedAdmin, sees_several, workspaces, workspaces_granting
 from .secret import SecretPages, told
 
@@ -42,7 +43,9 @@ class WebhookList(ChangeList):
 
 
 @admin.register(Webhook)
-class WebhookAdmin(WebhookColumns, HealthPages, SecretPages, ScopedAdmin):
+class WebhookAdmin(
+    LoggedByActions, NamesWhatIsDeleted, WebhookColumns, HealthPages, SecretPages, ScopedAdmin
+):
     form = WebhookForm
     search_fields = ("name", "callback_url")
     list_display_links = ("name",)
@@ -162,28 +165,12 @@ class WebhookAdmin(WebhookColumns, HealthPages, SecretPages, ScopedAdmin):
             setattr(obj, column, text)
         actions.create(obj, form.cleaned_data["events"], by=request.user)
 
-    def get_deleted_objects(self, objs: Iterable[Webhook], request: HttpRequest) -> Any:
-        """Name the webhooks and nothing below: a webhook may have a million deliveries, and they stay."""
-        found = list(objs)
-        may_delete_all = all(self.has_delete_permission(request, obj) for obj in found)
-        lacking = set() if may_delete_all else {str(self.opts.verbose_name)}
-        return [str(obj) for obj in found], {self.opts.verbose_name_plural: len(found)}, lacking, []
-
     def delete_model(self, request: HttpRequest, obj: Webhook) -> None:
         actions.delete(obj, by=request.user)
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Webhook]) -> None:
         for webhook in queryset:
             actions.delete(webhook, by=request.user)
-
-    def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> Any:
-        """Nothing, here and below: the action writes the log."""
-
-    def log_change(self, request: HttpRequest, obj: Any, message: Any) -> Any:
-        pass
-
-    def log_deletions(self, request: HttpRequest, queryset: Any) -> Any:
-        pass
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view
