@@ -17,8 +17,8 @@ from pathlib import Path
 from benchmarks import machine, report, scenarios
 from benchmarks.contenders.field import CONTENDERS, QUICK_SCALES, SCALES
 from benchmarks.scenarios import SCENARIOS
+from benchmarks.stage import ROOT
 from benchmarks.surroundings import surroundings
-from benchmarks.throughput import ROOT
 from benchmarks.tournament import play
 
 LOW_LOAD_EVENTS, QUICK_LOW_LOAD_EVENTS = 200, 10

@@ -8,42 +8,29 @@ Each claim takes what is free, 512 at most, and what it took is handed back befo
 
 from __future__ import annotations
 
-import argparse
 import statistics
-import tempfile
 import time
 from datetime import datetime
-from pathlib import Path
 
-from benchmarks.throughput import postgresql
+from benchmarks.stage import migrate, parser_of, postgresql, scratch
 
 CLAIMS = 15
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 1_000_000])
     parser.add_argument("--webhooks", type=int, nargs="+", default=[1, 100, 10_000])
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="webhooks-benchmark-") as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        with postgresql(folder):
-            import django
-
-            django.setup()
-            from django.core.management import call_command
-
-            call_command("migrate", verbosity=0)
-            print("   pending  webhooks  taken  median ms  most ms", flush=True)
-            for rows in options.rows:
-                for webhooks in options.webhooks:
-                    owe(rows, webhooks)
-                    print(f"{rows:>10,} {webhooks:>9,}", measured())
-                behind(rows)
-                print(f"{rows:>10,}    behind", measured())
+    with scratch() as folder, postgresql(folder):
+        migrate()
+        print("   pending  webhooks  taken  median ms  most ms", flush=True)
+        for rows in options.rows:
+            for webhooks in options.webhooks:
+                owe(rows, webhooks)
+                print(f"{rows:>10,} {webhooks:>9,}", measured())
+            behind(rows)
+            print(f"{rows:>10,}    behind", measured())
 
 
 def owe(rows: int, webhooks: int) -> None:

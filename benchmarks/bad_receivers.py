@@ -9,14 +9,12 @@ processes of their own, and so does the worker; PostgreSQL is the embedded one.
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 import os
 import statistics
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -26,7 +24,7 @@ from pathlib import Path
 
 from tests.sockets import FLOODS, SLOW, serving_apart
 
-from .throughput import ROOT, postgresql, wait_until
+from .stage import ROOT, migrate, parser_of, postgresql, scratch, wait_until
 
 BAD = 20
 IN_FLIGHT_EACH = 2
@@ -53,34 +51,29 @@ class Measured:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("--seconds", type=float, default=12)
     seconds = parser.parse_args().seconds
     kinds = [KINDS[number % len(KINDS)] for number in range(BAD)]
     os.environ["WEBHOOKS"] = json.dumps(
         {"TIMEOUT": TIMEOUT, "CONNECT_TIMEOUT": TIMEOUT, "RETRY_SCHEDULE": [0.5], "RETRY_JITTER": 0}
     )
-    with tempfile.TemporaryDirectory(prefix="webhooks-benchmark-") as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        with serving_apart("keep-alive") as [healthy], serving_apart(*kinds) as bad, postgresql(folder):
-            prepare(healthy, dict(zip(bad, kinds, strict=True)))
-            measured = measure(seconds)
+    with (
+        scratch() as folder,
+        serving_apart("keep-alive") as [healthy],
+        serving_apart(*kinds) as bad,
+        postgresql(folder),
+    ):
+        prepare(healthy, dict(zip(bad, kinds, strict=True)))
+        measured = measure(seconds)
     return report(measured)
 
 
 def prepare(healthy: str, bad: dict[str, str]) -> None:
-    import django
-
-    django.setup()
-    from django.core.management import call_command
-
+    migrate()
     from webhooks.models import Webhook
     from workspace.models import Workspace
 
-    call_command("migrate", verbosity=0)
     workspace = Workspace.objects.create(name="Benchmark", slug="benchmark")
     Webhook.objects.create(workspace=workspace, name="healthy", callback_url=healthy).subscribe(HEALTHY_EVENT)
     for number, (url, kind) in enumerate(bad.items()):

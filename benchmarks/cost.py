@@ -5,43 +5,36 @@ python -m benchmarks.cost [--deliveries 20000]
 
 from __future__ import annotations
 
-import argparse
 import math
 import os
 import resource
 import statistics
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.throughput import PAYLOAD, emit_deliveries, nginx, postgresql, prepare
+from benchmarks.stage import PAYLOAD, emit_deliveries, nginx, parser_of, postgresql, prepare, scratch
 
 if TYPE_CHECKING:
     from workspace.models import Workspace
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("--deliveries", type=int, default=20_000)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="webhooks-benchmark-") as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        with postgresql(folder), nginx(folder) as url:
-            # As `manage.py webhooks deliver` is woken: django-q2's broker would end this very connection.
-            os.environ["BENCHMARK_WAKE"] = "notify"
-            prepare(url)
-            emit_deliveries(2000)
-            measure_drain(2000)
-            emit_deliveries(options.deliveries)
-            print(measure_drain(options.deliveries))
-            for webhooks in (10, 1000, 10_000):
-                print(measure_emit(webhooks))
-            print(measure_emit_many())
+    with scratch() as folder, postgresql(folder), nginx(folder) as url:
+        # As `manage.py webhooks deliver` is woken: django-q2's broker would end this very connection.
+        os.environ["BENCHMARK_WAKE"] = "notify"
+        prepare(url)
+        emit_deliveries(2000)
+        measure_drain(2000)
+        emit_deliveries(options.deliveries)
+        print(measure_drain(options.deliveries))
+        for webhooks in (10, 1000, 10_000):
+            print(measure_emit(webhooks))
+        print(measure_emit_many())
 
 
 def measure_drain(count: int) -> str:

@@ -8,15 +8,12 @@ On PostgreSQL; over the API and in the admin, through Django's test client.
 
 from __future__ import annotations
 
-import argparse
-import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.backlog import owe
-from benchmarks.throughput import postgresql
+from benchmarks.stage import migrate, parser_of, postgresql, scratch
 
 if TYPE_CHECKING:
     from django.test import Client
@@ -27,24 +24,14 @@ CLAIMS = 10
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("--rows", type=int, default=1_000_000)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="webhooks-benchmark-") as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        with postgresql(folder):
-            import django
-
-            django.setup()
-            from django.core.management import call_command
-
-            call_command("migrate", verbosity=0)
-            for face, delete in (("API", by_api), ("admin", by_admin)):
-                print(f"{face}: {measured(options.rows, delete)}", flush=True)
-            print(f"workspace: {measured_workspace(options.rows)}", flush=True)
+    with scratch() as folder, postgresql(folder):
+        migrate()
+        for face, delete in (("API", by_api), ("admin", by_admin)):
+            print(f"{face}: {measured(options.rows, delete)}", flush=True)
+        print(f"workspace: {measured_workspace(options.rows)}", flush=True)
 
 
 def measured(rows: int, delete: Callable[[Client, Webhook], int]) -> str:

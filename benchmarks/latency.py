@@ -7,34 +7,27 @@ The clock runs from just before `emit()` to the first line of the request, in on
 
 from __future__ import annotations
 
-import argparse
 import os
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.receiving import receiving
-from benchmarks.throughput import ROOT, postgresql, wait_until
+from benchmarks.stage import ROOT, migrate, parser_of, postgresql, scratch, wait_until
 
 if TYPE_CHECKING:
     from workspace.models import Workspace
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("--events", type=int, default=300)
     parser.add_argument("--pause", type=float, default=0.05)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="webhooks-benchmark-") as name:
-        folder = Path(name)
-        folder.chmod(0o755)
+    with scratch() as folder:
         arrived: dict[str, float] = {}
 
         def answer(headers: Mapping[str, str], _body: bytes) -> int:
@@ -52,15 +45,10 @@ def main() -> None:
 
 
 def prepare(url: str) -> Workspace:
-    import django
-
-    django.setup()
-    from django.core.management import call_command
-
+    migrate()
     from webhooks.models import Webhook
     from workspace.models import Workspace
 
-    call_command("migrate", verbosity=0)
     workspace = Workspace.objects.create(name="Benchmark", slug="benchmark")
     webhook = Webhook.objects.create(workspace=workspace, name="one", callback_url=url, secret="secret")
     webhook.subscribe("*")

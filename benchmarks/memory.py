@@ -7,35 +7,26 @@ The receiver answers each request after a second, so that the slots stay taken.
 
 from __future__ import annotations
 
-import argparse
 import sys
-import tempfile
 import time
-from pathlib import Path
 
 from benchmarks.backlog import owe
 from benchmarks.meter import peak_memory
-from benchmarks.neighbours import migrate
+from benchmarks.stage import WEBHOOKS, migrate, parser_of, postgresql, scratch, wait_until, workers
 from benchmarks.surroundings import light_receiver
-from benchmarks.throughput import WEBHOOKS, postgresql, wait_until, workers
 
 BOUND = 200_000_000
 DELAY = "1"
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("--backlog", type=int, default=1_000_000)
     parser.add_argument("--seconds", type=float, default=8)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="webhooks-benchmark-") as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        with postgresql(folder), light_receiver(folder / "receiver", DELAY) as (url, _):
-            migrate()
-            return measure(url, options.backlog, options.seconds)
+    with scratch() as folder, postgresql(folder), light_receiver(folder / "receiver", DELAY) as (url, _):
+        migrate()
+        return measure(url, options.backlog, options.seconds)
 
 
 def measure(url: str, backlog: int, seconds: float) -> int:

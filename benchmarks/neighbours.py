@@ -10,20 +10,17 @@ which two workers send meanwhile.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import statistics
 import sys
-import tempfile
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.backlog import add, begin
 from benchmarks.bad_receivers import P99_MARGIN, PACE, milliseconds, p99
+from benchmarks.stage import migrate, parser_of, postgresql, scratch, wait_until, workers
 from benchmarks.surroundings import light_receiver
-from benchmarks.throughput import postgresql, wait_until, workers
 
 if TYPE_CHECKING:
     from workspace.models import Workspace
@@ -36,36 +33,23 @@ EVENT = "activity.published"
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("--seconds", type=float, default=8)
     parser.add_argument("--backlog", type=int, default=1_000_000)
     parser.add_argument("--flood", type=int, default=100_000)
     options = parser.parse_args()
     os.environ["WEBHOOKS"] = json.dumps({"TIMEOUT": TIMEOUT, "CONNECT_TIMEOUT": TIMEOUT})
-    with tempfile.TemporaryDirectory(prefix="webhooks-benchmark-") as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        with (
-            postgresql(folder),
-            light_receiver(folder / "healthy", "0") as (healthy, _),
-            light_receiver(folder / "hanging", "never") as (hanging, _),
-        ):
-            migrate()
-            kept = beside_hanging(healthy, hanging, options.seconds)
-            kept &= beside_backlog(healthy, options.backlog, options.seconds)
-            kept &= beside_flood(healthy, options.flood, options.seconds)
+    with (
+        scratch() as folder,
+        postgresql(folder),
+        light_receiver(folder / "healthy", "0") as (healthy, _),
+        light_receiver(folder / "hanging", "never") as (hanging, _),
+    ):
+        migrate()
+        kept = beside_hanging(healthy, hanging, options.seconds)
+        kept &= beside_backlog(healthy, options.backlog, options.seconds)
+        kept &= beside_flood(healthy, options.flood, options.seconds)
     return 0 if kept else 1
-
-
-def migrate() -> None:
-    import django
-
-    django.setup()
-    from django.core.management import call_command
-
-    call_command("migrate", verbosity=0)
 
 
 def beside_hanging(healthy: str, hanging: str, seconds: float) -> bool:

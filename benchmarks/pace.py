@@ -8,30 +8,23 @@ Ends non-zero when the rate leaves ± 10 %, or when anything arrives out of orde
 
 from __future__ import annotations
 
-import argparse
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Mapping
-from pathlib import Path
 
 from benchmarks.receiving import receiving
-from benchmarks.throughput import postgresql, sqlite, wait_until, workers
+from benchmarks.stage import migrate, parser_of, postgresql, scratch, sqlite, wait_until, workers
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("--database", choices=["postgresql", "sqlite"], default="postgresql")
     parser.add_argument("--rate", type=float, default=50)
     parser.add_argument("--seconds", type=float, default=20)
     parser.add_argument("--ordered", type=int, default=1000)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="webhooks-benchmark-") as name:
-        folder = Path(name)
-        folder.chmod(0o755)
+    with scratch() as folder:
         database = postgresql if options.database == "postgresql" else sqlite
         log = Log()
         with database(folder), receiving(log.answer) as log.url:
@@ -96,17 +89,13 @@ def measure_order(log: Log, count: int) -> bool:
 
 
 def owe(url: str, count: int, **fields: object) -> None:
-    import django
-
-    django.setup()
-    from django.core.management import call_command
+    migrate()
     from django.db import connection, transaction
 
     from webhooks.events import NewEvent, emit_many
     from webhooks.models import Webhook
     from workspace.models import Workspace
 
-    call_command("migrate", verbosity=0)
     workspace, _ = Workspace.objects.get_or_create(name="Benchmark", slug="benchmark")
     Webhook.objects.update(is_active=False)
     name = str(Webhook.objects.count())

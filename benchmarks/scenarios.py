@@ -8,8 +8,8 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from benchmarks.environments import Unavailable
+from benchmarks.stage import ROOT
 from benchmarks.surroundings import Surroundings
-from benchmarks.throughput import ROOT
 from benchmarks.tournament import say
 
 # For each line of the plot, by its name: pending rows and milliseconds.

@@ -16,8 +16,8 @@ from benchmarks.contenders.assignment import Assignment, Figures
 from benchmarks.contenders.field import MANY, WRK, Contender
 from benchmarks.environments import REQUIREMENTS, Unavailable, interpreter
 from benchmarks.programs import Program, program
+from benchmarks.stage import ROOT, nginx, postgresql, wait_until
 from benchmarks.statements import VARIABLE
-from benchmarks.throughput import ROOT, nginx, postgresql, wait_until
 from project.processes import Child, stop_all
 
 # Seconds.

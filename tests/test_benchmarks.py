@@ -21,9 +21,9 @@ from benchmarks.environments import Unavailable
 from benchmarks.meter import Meter, peak_memory
 from benchmarks.report import Report
 from benchmarks.scenarios import SCENARIOS, Section, claim_lines
+from benchmarks.stage import wait_until
 from benchmarks.statements import _Counter
 from benchmarks.surroundings import Surroundings, light_receiver
-from benchmarks.throughput import wait_until
 from benchmarks.tournament import Entry
 from tests.processes import ROOT
 

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping
 
 from benchmarks.contenders.queue import main, mark
-from benchmarks.throughput import PAYLOAD
+from benchmarks.stage import PAYLOAD
 
 TOPIC = "peers.Article/create"
 

@@ -18,7 +18,7 @@ import pycurl
 from benchmarks.contenders.assignment import Assignment, Figures
 from benchmarks.contenders.queue import compared
 from benchmarks.meter import Meter, peak_memory
-from benchmarks.throughput import PAYLOAD
+from benchmarks.stage import PAYLOAD
 
 HANDLES = 64
 CONNECTIONS = 32

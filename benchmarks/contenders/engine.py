@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from functools import partial
 
 from benchmarks.contenders.queue import main, mark
-from benchmarks.throughput import emit_deliveries, prepare
+from benchmarks.stage import emit_deliveries, migrate, prepare
 
 WAKES = {"qcluster": "django-q2", "deliver": "notify"}
 
@@ -62,12 +62,9 @@ class Engine:
 
 def start_over() -> None:
     """Make the tables, and empty them."""
-    import django
-
-    django.setup()
+    migrate()
     from django.core.management import call_command
 
-    call_command("migrate", verbosity=0)
     call_command("flush", verbosity=0, interactive=False)
 
 

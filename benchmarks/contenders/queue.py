@@ -17,7 +17,7 @@ from typing import Protocol
 from benchmarks.contenders.assignment import Assignment, Figures
 from benchmarks.meter import Meter, Reading, peak_memory
 from benchmarks.receiving import receiving
-from benchmarks.throughput import wait_until
+from benchmarks.stage import wait_until
 from project.processes import Child, stop_all
 
 # Seconds.

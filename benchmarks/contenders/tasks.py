@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 
 from benchmarks.contenders.engine import start_over
 from benchmarks.contenders.queue import main, mark
-from benchmarks.throughput import emit_deliveries, prepare
+from benchmarks.stage import emit_deliveries, prepare
 
 TASK = "benchmarks.one_task_per_delivery.deliver"
 

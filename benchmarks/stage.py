@@ -1,9 +1,6 @@
-"""Deliveries per second: this engine against one task per delivery, in turn, on PostgreSQL and two processes.
+"""What every benchmark stands on: a folder, servers and workers that end with it, and deliveries that are owed.
 
-    python benchmarks/throughput.py [--rounds 3] [--deliveries 20000] [--tasks 600]
-
-nginx answers on loopback with keep-alive; PostgreSQL is the embedded one. The figures swing with the machine:
-trust the ratio.
+Whatever of Django is needed is imported when `postgresql` or `sqlite` has said which database it is.
 """
 
 from __future__ import annotations
@@ -12,21 +9,19 @@ import argparse
 import os
 import signal
 import socket
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
+
+from benchmarks.programs import Program, found
 
 # Ends what is no child of ours, should this process be killed: the pipe ends then.
 WATCH = "import os, sys; sys.stdin.read(); os.kill(int(sys.argv[1]), int(sys.argv[2]))"
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))  # this file may be run by its path
-
-from benchmarks.programs import Program, found  # noqa: E402
 
 WEBHOOKS = 200
 PAYLOAD = {"text": "x" * 700}
@@ -40,28 +35,18 @@ http {{
 """
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--deliveries", type=int, default=20_000)
-    parser.add_argument("--tasks", type=int, default=600)
-    options = parser.parse_args()
+def parser_of(module: str | None) -> argparse.ArgumentParser:
+    """Return a parser that shows the module's text as it stands."""
+    return argparse.ArgumentParser(description=module, formatter_class=argparse.RawDescriptionHelpFormatter)
+
+
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """Yield a folder that the database server's own user can reach, for the duration."""
     with tempfile.TemporaryDirectory(prefix="webhooks-benchmark-") as name:
         folder = Path(name)
         folder.chmod(0o755)
-        with postgresql(folder), nginx(folder) as url:
-            prepare(url)
-            engine, tasks = [], []
-            for number in range(1, options.rounds + 1):
-                engine.append(measure_engine(options.deliveries))
-                tasks.append(measure_tasks(options.tasks))
-                print(f"round {number}: engine {engine[-1]:,.0f}/s, one task per delivery {tasks[-1]:,.0f}/s")
-            ratios = [one / other for one, other in zip(engine, tasks, strict=True)]
-            print(f"median: engine {statistics.median(engine):,.0f}/s,", end=" ")
-            print(f"one task per delivery {statistics.median(tasks):,.0f}/s")
-            print(f"ratio: {statistics.median(ratios):.1f} ({min(ratios):.1f} to {max(ratios):.1f})")
+        yield folder
 
 
 @contextmanager
@@ -152,16 +137,20 @@ def answers(port: int) -> bool:
     return True
 
 
-def prepare(url: str, webhooks: int = WEBHOOKS) -> None:
+def migrate() -> None:
     import django
 
     django.setup()
     from django.core.management import call_command
 
+    call_command("migrate", verbosity=0)
+
+
+def prepare(url: str, webhooks: int = WEBHOOKS) -> None:
+    migrate()
     from webhooks.models import Webhook
     from workspace.models import Workspace
 
-    call_command("migrate", verbosity=0)
     workspace = Workspace.objects.create(name="Benchmark", slug="benchmark")
     for number in range(webhooks):
         webhook = Webhook.objects.create(
@@ -201,73 +190,9 @@ def empty(*tables: str) -> None:
                 cursor.execute(f"DELETE FROM {table}")  # noqa: S608  the names are ours
 
 
-def measure_engine(count: int) -> float:
-    """Two processes, ready before the clock starts, drain what is due."""
-    from webhooks.models import Attempt, Delivery
-
-    emit_deliveries(count)
-    code = (
-        "import django, math, sys; django.setup(); from webhooks.engine import drain; "
-        "print('ready', flush=True); sys.stdin.readline(); drain(budget=math.inf, linger=0)"
-    )
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", code], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        for _ in range(2)
-    ]
-    for process in processes:
-        assert process.stdout is not None
-        process.stdout.readline()
-    started = time.perf_counter()
-    for process in processes:
-        assert process.stdin is not None
-        process.stdin.write("\n")
-        process.stdin.flush()
-    for process in processes:
-        process.communicate(timeout=300)
-    elapsed = time.perf_counter() - started
-    assert Delivery.objects.filter(status="succeeded").count() == Attempt.objects.count() == count
-    return count / elapsed
-
-
-def measure_tasks(count: int) -> float:
-    """A cluster of two workers; the clock runs from the first recorded attempt to the last delivery's end."""
-    from django_q.tasks import async_task
-
-    from webhooks.models import Attempt, Delivery
-
-    for pk in emit_deliveries(count):
-        async_task("benchmarks.one_task_per_delivery.deliver", pk)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "django", "qcluster"],
-        cwd=ROOT,
-        start_new_session=True,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        wait_until(lambda: Delivery.objects.filter(status="succeeded").count() == count, 300)
-    finally:
-        process.terminate()
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(20)
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-    first = Attempt.objects.order_by("started_at").values_list("started_at", flat=True)[0]
-    last = Delivery.objects.order_by("-finished_at").values_list("finished_at", flat=True)[0]
-    assert last is not None
-    return count / (last - first).total_seconds()
-
-
 def wait_until(condition: Callable[[], bool], seconds: float, pause: float = 0.1) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
             sys.exit(f"Not done within {seconds:g} s.")
         time.sleep(pause)
-
-
-if __name__ == "__main__":
-    main()
