@@ -35,3 +35,17 @@ def make_webhook(workspace, *, patterns=("*",), **fields):
     webhook = Webhook.objects.create(workspace=workspace, **fields)
     webhook.subscribe(*patterns)
     return webhook
+
+
+def webhook_form(**changes):
+    """Return what the admin's form of a webhook is posted with."""
+    return {
+        "name": "CRM",
+        "callback_url": "https://example.com/hook",
+        "method": "POST",
+        "content_type": "application/json",
+        "max_attempts": "8",
+        "is_active": "on",
+        "events": ["*"],
+        **changes,
+    }

@@ -10,7 +10,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import escape
 
-from tests.factories import SECRET, make_user, make_webhook, make_workspace
+from tests.factories import SECRET, make_user, make_webhook, make_workspace, webhook_form
 from webhooks import catalogue, encoding
 from webhooks.fields import EncryptedText
 from webhooks.models import Attempt, Delivery, Event, Webhook, WebhookState
@@ -27,17 +27,7 @@ SCRIPT = "<script>alert(1)</script>"
 
 @pytest.fixture
 def data():
-    return {
-        "name": "CRM",
-        "callback_url": "https://example.com/hook",
-        "method": "POST",
-        "content_type": "application/json",
-        "max_attempts": "8",
-        "is_active": "on",
-        "secret": SECRET,
-        "events": [catalogue.all()[0].name],
-        "_save": "Create",
-    }
+    return webhook_form(secret=SECRET, events=[catalogue.all()[0].name], _save="Create")
 
 
 def page(name, *arguments, query=None):

@@ -6,7 +6,7 @@ import pytest
 from django.contrib.admin.models import LogEntry
 from django.urls import reverse
 
-from tests.factories import make_user, make_webhook
+from tests.factories import make_user, make_webhook, webhook_form
 from webhooks import actions, catalogue, headers
 from webhooks.fields import EncryptedText
 from webhooks.headers import MASK
@@ -65,15 +65,7 @@ def save(client, webhook, **changes):
     )
 
 
-NEW = {
-    "name": "New",
-    "callback_url": "https://example.com/hook",
-    "method": "POST",
-    "content_type": "application/json",
-    "max_attempts": "8",
-    "is_active": "on",
-    "events": ["*"],
-}
+NEW = webhook_form(name="New")
 
 
 class TestMoreSettings:

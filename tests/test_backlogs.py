@@ -57,8 +57,9 @@ def test_no_more_is_taken_than_was_asked_for(workspace):
     assert len(claim(5, alone=False).deliveries) == 5
 
 
-def test_the_look_goes_from_webhook_to_webhook_where_the_head_cannot_be_sent(workspace, monkeypatch):
-    """More webhooks than a tour visits, of which only the last can take anything: three claims find it."""
+@pytest.fixture
+def all_but_one_busy(workspace, monkeypatch):
+    """More webhooks than a tour visits, of which only the last can take anything."""
     monkeypatch.setattr(candidates, "TOUR", 2)
     monkeypatch.setattr(candidates, "_last_visited", {False: 0, True: 0})
     for number in range(4):
@@ -67,22 +68,20 @@ def test_the_look_goes_from_webhook_to_webhook_where_the_head_cannot_be_sent(wor
     owe(workspace, "order.paid", 30)
     while claim(100, alone=False).deliveries:
         pass
+
+
+@pytest.mark.usefixtures("all_but_one_busy")
+def test_the_look_goes_from_webhook_to_webhook_where_the_head_cannot_be_sent(workspace):
+    """Three claims find the one that can."""
     owe(workspace, "order.created", 20)
     names = [[one.webhook.name for one in claim(100, alone=False).deliveries] for _ in range(4)]
     assert [found for found in names if found] == [["free"] * 8]
     assert names.index(["free"] * 8) <= 2
 
 
-def test_looking_for_what_kills_workers_does_not_begin_the_tour_anew(workspace, monkeypatch):
+@pytest.mark.usefixtures("all_but_one_busy")
+def test_looking_for_what_kills_workers_does_not_begin_the_tour_anew(workspace):
     """Another process sends all that can be sent, and a suspect waits for its time: so each claim asks for it first."""
-    monkeypatch.setattr(candidates, "TOUR", 2)
-    monkeypatch.setattr(candidates, "_last_visited", {False: 0, True: 0})
-    for number in range(4):
-        make_webhook(workspace, name=f"busy {number}", patterns=["order.paid"])
-    make_webhook(workspace, name="free", patterns=["order.created"])
-    owe(workspace, "order.paid", 30)
-    while claim(100, alone=False).deliveries:
-        pass
     suspect = Delivery.objects.filter(claim=None).earliest("pk")
     later = queue.database_now() + timedelta(hours=1)
     Delivery.objects.filter(pk=suspect.pk).update(lost_claims=3, due_at=later)

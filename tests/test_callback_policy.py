@@ -8,7 +8,7 @@ from django.urls import reverse
 from rest_framework.test import APIClient
 
 from tests.certificates import Authority, tls_server
-from tests.factories import make_user, make_webhook
+from tests.factories import make_user, make_webhook, webhook_form
 from webhooks.engine import drain
 from webhooks.events import emit
 from webhooks.models import Attempt, Delivery, Webhook
@@ -83,16 +83,7 @@ def test_the_admin_form_says_what_to_mend(client, workspace, permit, policy, url
     client.force_login(make_user(superuser=True))
     response = client.post(
         reverse("admin:webhooks_webhook_add"),
-        {
-            "workspace": workspace.pk,
-            "name": "CRM",
-            "callback_url": url,
-            "method": "POST",
-            "content_type": "application/json",
-            "max_attempts": "8",
-            "is_active": "on",
-            "events": ["*"],
-        },
+        webhook_form(workspace=workspace.pk, callback_url=url),
     )
     assert response.status_code == 200
     [message] = response.context["adminform"].form.errors["callback_url"]

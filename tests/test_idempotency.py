@@ -3,9 +3,9 @@
 import threading
 
 import pytest
-from django.db import connection, connections
+from django.db import connection
 
-from tests.concurrency import beside
+from tests.concurrency import at_once, beside
 from tests.factories import make_webhook, make_workspace
 from webhooks.events import NewEvent, emit, emit_many
 from webhooks.exceptions import IdempotencyConflict
@@ -71,26 +71,14 @@ def test_workspaces_share_no_keys(workspace):
 def test_two_that_use_one_key_at_the_same_time_make_one_event():
     workspace = make_workspace()
     make_webhook(workspace)
-    start, events, errors = threading.Barrier(2), [], []
+    both, events = threading.Barrier(2), []
 
     def work():
-        try:
-            for number in range(20):
-                start.wait(30)
-                events.append(
-                    emit("order.created", workspace=workspace, data={}, idempotency_key=str(number))
-                )
-        except Exception as error:  # noqa: BLE001  the test must see it
-            errors.append(error)
-        finally:
-            connections.close_all()
+        for number in range(20):
+            both.wait(30)
+            events.append(emit("order.created", workspace=workspace, data={}, idempotency_key=str(number)))
 
-    threads = [threading.Thread(target=work) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-    assert errors == []
+    at_once(work, work)
     assert len(events) == 40
     assert {event.pk for event in events} == set(Event.objects.values_list("pk", flat=True))
     assert Event.objects.count() == Delivery.objects.count() == 20

@@ -10,9 +10,8 @@ from contextlib import contextmanager
 import pytest
 from django.db import connection, connections, transaction
 
-from tests.concurrency import somebody_waits
+from tests.concurrency import beside
 from tests.factories import make_webhook, make_workspace
-from tests.sockets import wait_until
 from webhooks import actions
 from webhooks.events import emit
 from webhooks.models import Attempt, Delivery, Webhook, WebhookState
@@ -61,26 +60,10 @@ def verdict(claimed, delivery, outcome):
 @contextmanager
 def waiting_behind(hold, work):
     """Yield, in the transaction that did `hold`, while `work` waits for it in a thread; it must end well later."""
-    errors = []
-
-    def run():
-        try:
-            work()
-        except Exception as error:  # noqa: BLE001  the test must see it
-            errors.append(error)
-        finally:
-            connections.close_all()
-
-    thread = threading.Thread(target=run)
-    try:
-        with transaction.atomic():
-            hold()
-            thread.start()
-            wait_until(somebody_waits, seconds=20)
-            yield
-    finally:
-        thread.join(30)
-    assert errors == []
+    with beside(work) as start:
+        hold()
+        assert not start()
+        yield
 
 
 def lock(rows, **options):

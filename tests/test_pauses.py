@@ -3,11 +3,13 @@
 import threading
 from collections import Counter
 from datetime import timedelta
+from functools import partial
 
 import pytest
 from django.db import connections, transaction
 from django.db.models.functions import Now
 
+from tests.concurrency import at_once
 from tests.factories import make_webhook
 from webhooks import actions, queue
 from webhooks.engine import drain
@@ -288,26 +290,13 @@ def test_states_written_in_opposite_order_do_not_deadlock(workspace):
     for number in range(8):
         make_webhook(workspace, name=str(number))
     owe(workspace, 30)
-    errors = []
-    start = threading.Barrier(2)
 
     def work(backwards):
-        try:
-            start.wait()
-            for _ in range(12):
-                claimed = claim(40, alone=False)
-                rows = list(reversed(claimed.deliveries)) if backwards else claimed.deliveries
-                record([failed(claimed, one) for one in rows], claimed.now)
-        except Exception as error:  # noqa: BLE001  the test must see it
-            errors.append(error)
-        finally:
-            connections.close_all()
+        for _ in range(12):
+            claimed = claim(40, alone=False)
+            rows = list(reversed(claimed.deliveries)) if backwards else claimed.deliveries
+            record([failed(claimed, one) for one in rows], claimed.now)
 
-    threads = [threading.Thread(target=work, args=(backwards,)) for backwards in (False, True)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-    assert errors == []
+    at_once(partial(work, False), partial(work, True))
     charged = sum(WebhookState.objects.values_list("consecutive_failures", flat=True))
     assert charged == Attempt.objects.filter(late=False).count() > 0

@@ -1,10 +1,10 @@
-import threading
 from datetime import timedelta
 
 import pytest
-from django.db import connection, connections, transaction
+from django.db import connection, transaction
 from django.db.models.functions import Now
 
+from tests.concurrency import at_once
 from tests.factories import make_webhook
 from tests.verdicts import verdict
 from webhooks import actions, queue
@@ -62,27 +62,15 @@ def test_six_claimers_take_each_row_once(workspace, monkeypatch, in_turn):
     for number in range(10):
         make_webhook(workspace, name=str(number))
     owe(workspace, 40)
-    taken, errors = [], []
-    start = threading.Barrier(6)
+    taken = []
 
     def work():
-        try:
-            start.wait()
-            for _ in range(20):
-                claimed = claim(20, alone=False)
-                taken.extend(delivery.pk for delivery in claimed.deliveries)
-                record([verdict(claimed, delivery) for delivery in claimed.deliveries], claimed.now)
-        except Exception as error:  # noqa: BLE001  the test must see it
-            errors.append(error)
-        finally:
-            connections.close_all()
+        for _ in range(20):
+            claimed = claim(20, alone=False)
+            taken.extend(delivery.pk for delivery in claimed.deliveries)
+            record([verdict(claimed, delivery) for delivery in claimed.deliveries], claimed.now)
 
-    threads = [threading.Thread(target=work) for _ in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-    assert errors == []
+    at_once(*[work] * 6)
     assert len(taken) == len(set(taken)) == 400
     assert Delivery.objects.filter(status="succeeded", attempt_count=1, lost_claims=0).count() == 400
 

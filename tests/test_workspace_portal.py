@@ -12,7 +12,7 @@ from django.test import AsyncClient, Client
 from django.urls import get_script_prefix, get_urlconf, reverse, set_urlconf
 
 from tests import own_workspace  # noqa: F401
-from tests.factories import make_user, make_webhook, make_workspace
+from tests.factories import make_user, make_webhook, make_workspace, webhook_form
 from tests.test_admin import make_delivery, text
 from webhooks.admin import scope
 from webhooks.models import Event, Webhook
@@ -38,15 +38,7 @@ PAGES = [
     "transfer/",
     "delete/",
 ]
-FORM = {
-    "name": "CRM",
-    "callback_url": "https://example.com/hook",
-    "method": "POST",
-    "content_type": "application/json",
-    "max_attempts": "8",
-    "is_active": "on",
-    "events": ["activity.published"],
-}
+FORM = webhook_form(events=["activity.published"])
 
 
 @pytest.fixture

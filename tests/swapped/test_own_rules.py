@@ -15,7 +15,7 @@ from django.db import connection
 from django.urls import reverse
 from rest_framework.test import APIClient
 
-from tests.factories import SECRET, make_user, make_webhook, make_workspace
+from tests.factories import SECRET, make_user, make_webhook, make_workspace, webhook_form
 from tests.isolation import Walk, World, routes
 from tests.processes import ROOT
 from tests.test_admin import make_delivery
@@ -66,27 +66,18 @@ def own_database(tmp_path, database_url):
         cursor.execute(f"DROP DATABASE {name}")
 
 
-def form(receiver, **changes):
-    return {
-        "name": "CRM",
-        "callback_url": receiver.url,
-        "method": "POST",
-        "content_type": "application/json",
-        "max_attempts": "8",
-        "is_active": "on",
-        "secret": SECRET,
-        "events": ["*"],
-        **changes,
-    }
-
-
 class TestAccess:
     def test_a_member_registers_a_webhook_in_the_admin_and_it_is_delivered_to(self, client, team, receiver):
         make_workspace("other")
         client.force_login(member_of(team))
         page = client.get(reverse("admin:webhooks_webhook_add"))
         assert "Other" not in page.content.decode()
-        assert client.post(reverse("admin:webhooks_webhook_add"), form(receiver)).status_code == 302
+        assert (
+            client.post(
+                reverse("admin:webhooks_webhook_add"), webhook_form(callback_url=receiver.url, secret=SECRET)
+            ).status_code
+            == 302
+        )
         emit("order.created", workspace=team, data={"a": 1})
         assert drain(linger=0) == 1
         assert json.loads(receiver.requests[0].body)["workspace"] == "acme"

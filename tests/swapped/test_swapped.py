@@ -7,7 +7,7 @@ import pytest
 from django.apps import apps
 from django.urls import reverse
 
-from tests.factories import make_user, make_webhook, make_workspace
+from tests.factories import make_user, make_webhook, make_workspace, webhook_form
 from webhooks.engine import drain
 from webhooks.events import emit
 from webhooks.models import Delivery, Webhook
@@ -24,17 +24,7 @@ def test_the_foreign_model_is_the_tenant():
 def test_a_webhook_created_in_the_admin_is_delivered_to(client, receiver):
     team = make_workspace()
     client.force_login(make_user("root", superuser=True))
-    form = {
-        "name": "CRM",
-        "callback_url": receiver.url,
-        "method": "POST",
-        "content_type": "application/json",
-        "max_attempts": "8",
-        "is_active": "on",
-        "secret": "s",
-        "events": ["*"],
-        "workspace": str(team.pk),
-    }
+    form = webhook_form(callback_url=receiver.url, secret="s", workspace=str(team.pk))
     response = client.post(reverse("admin:webhooks_webhook_add"), form)
     assert response.status_code == 302, response.content
     emit("order.created", workspace=team, data={"a": 1})
