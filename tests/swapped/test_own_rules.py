@@ -72,12 +72,8 @@ class TestAccess:
         client.force_login(member_of(team))
         page = client.get(reverse("admin:webhooks_webhook_add"))
         assert "Other" not in page.content.decode()
-        assert (
-            client.post(
-                reverse("admin:webhooks_webhook_add"), webhook_form(callback_url=receiver.url, secret=SECRET)
-            ).status_code
-            == 302
-        )
+        form = webhook_form(callback_url=receiver.url, secret=SECRET)
+        assert client.post(reverse("admin:webhooks_webhook_add"), form).status_code == 302
         emit("order.created", workspace=team, data={"a": 1})
         assert drain(linger=0) == 1
         assert json.loads(receiver.requests[0].body)["workspace"] == "acme"
