@@ -9,12 +9,12 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 from django.db import DatabaseError
 
 from . import engine, notifications, queue, retention
+from .background import running
 from .listening import listening
 from .models.database import connection
 from .outages import AWAY
@@ -36,7 +36,7 @@ def deliver() -> int:
     A database that goes away interrupts it: what was under way is sent again when its lease has ended.
     """
     recorded = 0
-    with stopped_by_sigterm() as stop, _kept_house():
+    with stopped_by_sigterm() as stop, running(_keep_house, "webhooks-housekeeping"):
         while not stop.is_set():
             delivery = _Delivery(math.inf, math.inf, None, stop)
             try:
@@ -83,18 +83,6 @@ class _Delivery(engine.Drain):
             return _LONGEST_WAIT
         # What is due and was not claimed waits for a slot or for its rate.
         return min(max(wait.total_seconds(), _POLL), _LONGEST_WAIT)
-
-
-@contextmanager
-def _kept_house() -> Iterator[None]:
-    ended = threading.Event()
-    thread = threading.Thread(target=_keep_house, args=(ended,), name="webhooks-housekeeping", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
 
 
 def _keep_house(ended: threading.Event) -> None:

@@ -6,9 +6,11 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from django.db import Error
 
+from .background import running
 from .models.database import connection
 from .queue import CHANNEL
 
@@ -27,14 +29,8 @@ def listening(heard: Callable[[], None]) -> Iterator[None]:
     if connection().vendor != "postgresql":
         yield
         return
-    ended = threading.Event()
-    thread = threading.Thread(target=_listen, args=(heard, ended), name="webhooks-listener", daemon=True)
-    thread.start()
-    try:
+    with running(partial(_listen, heard), "webhooks-listener"):
         yield
-    finally:
-        ended.set()
-        thread.join()
 
 
 def _listen(heard: Callable[[], None], ended: threading.Event) -> None:
