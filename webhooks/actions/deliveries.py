@@ -7,7 +7,6 @@ from typing import Any
 
 from django.db import transaction
 from django.db.models import F
-from django.db.models.functions import Now
 from django.utils import timezone
 
 from .. import catalogue, queue
@@ -36,7 +35,7 @@ def redeliver(deliveries: Iterable[Delivery], *, by: Any, via: str = "") -> int:
             count += rows.filter(pk__in=_ids(found)).update(
                 status=Delivery.Status.PENDING,
                 ended_because="",
-                due_at=Now(),
+                due_at=queue.Now(),
                 finished_at=None,
                 claim=None,
                 lost_claims=0,
@@ -60,7 +59,7 @@ def cancel(deliveries: Iterable[Delivery], *, by: Any, via: str = "") -> int:
                 ended_because=Delivery.EndedBecause.BY_HAND,
                 due_at=None,
                 claim=None,
-                finished_at=Now(),
+                finished_at=queue.Now(),
             )
             note(found, "Cancelled.", by, via)
             queue.unpark_after_commit({delivery.webhook_id for delivery in found})

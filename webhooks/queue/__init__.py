@@ -8,7 +8,7 @@ order of their ids: so nobody waits for somebody who waits for him.
 """
 
 from .claiming import Claim, claim
-from .clock import NextDue, clock_sql, database_now, next_due
+from .clock import NextDue, Now, clock_sql, database_now, next_due
 from .lag import lag
 from .parking import resume_after_commit, unpark, unpark_after_commit
 from .recording import Recorded, hand_back, record
@@ -32,6 +32,7 @@ __all__ = [
     "SWEEP_INTERVAL",
     "Claim",
     "NextDue",
+    "Now",
     "Recorded",
     "Share",
     "Slots",

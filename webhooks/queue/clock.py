@@ -7,6 +7,8 @@ from datetime import datetime, timedelta, timezone
 from typing import Any, NamedTuple
 
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import functions
+from django.db.models.sql.compiler import SQLCompiler
 
 from ..models import Delivery
 from ..models.database import connection
@@ -36,7 +38,19 @@ def clock_sql(db: BaseDatabaseWrapper) -> str:
     """Return the expression for the database's clock, to stand in a statement that has parameters."""
     if db.vendor == "postgresql":
         return "statement_timestamp()"
-    return "strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now')"
+    # As Django stores a time, which SQLite compares as text: six digits, or none at a whole second.
+    return "replace(strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now') || '000', '.000000', '')"
+
+
+class Now(functions.Now):
+    """The same clock in a query. On SQLite Django's own says ".000" where its stored times say nothing."""
+
+    def as_sqlite(
+        self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **extra_context: Any
+    ) -> tuple[str, tuple[str | int, ...]]:
+        return self.as_sql(
+            compiler, connection, template=clock_sql(connection).replace("%", "%%"), **extra_context
+        )
 
 
 def database_now() -> datetime:

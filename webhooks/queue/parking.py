@@ -12,10 +12,10 @@ from functools import partial
 
 from django.db import transaction
 from django.db.models import Exists, Min, OuterRef, Q, QuerySet
-from django.db.models.functions import Now
 
 from ..models import Delivery
 from ..models.database import alias
+from .clock import Now
 from .rows import deliveries, pending, pending_of_webhooks, webhooks
 from .waking import wake
 

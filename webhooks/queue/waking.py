@@ -9,13 +9,12 @@ from typing import Any
 from django.db import models, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Q
-from django.db.models.functions import Now
 from django_q.tasks import async_task
 
 from ..conf import settings
 from ..models import Waker
 from ..models.database import alias, connection
-from .clock import database_now
+from .clock import Now, database_now
 
 # A wake-up that was asked for and did not come is asked for again after this time.
 WAKE_AGAIN = timedelta(seconds=30)
