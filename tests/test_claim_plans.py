@@ -15,9 +15,16 @@ from webhooks.queue import candidate_sql, claiming, taking, writing
 pytestmark = pytest.mark.django_db(transaction=True)
 
 ROWS = 20_000
+MORE = """
+    INSERT INTO webhooks_delivery (event_id, webhook_id, workspace_id, event_type, status, ended_because,
+        due_at, claim, lost_claims, attempt_count, attempts_before, created_at, finished_at)
+    SELECT gen_random_uuid(), webhook_id, workspace_id, event_type, 'pending', '', now(), NULL, 0, 0, 0,
+        now(), NULL
+    FROM (SELECT * FROM webhooks_delivery LIMIT 1) AS one, generate_series(1, %s)
+"""
 
 
-@pytest.fixture(params=["of an idle time", "of a quiet time", "of the backlog"])
+@pytest.fixture(params=["of an idle time", "of a long idle time", "of a quiet time", "of the backlog"])
 def backlog(request):
     """A backlog of one webhook, and what the statistics know: nothing pending, a little, or all."""
     if connection.vendor != "postgresql":
@@ -26,21 +33,14 @@ def backlog(request):
     make_webhook(workspace)
     emit("order.created", workspace=workspace, data={})
     with connection.cursor() as cursor:
-        if request.param == "of an idle time":
+        if request.param == "of a long idle time":
+            cursor.execute(MORE, [300])
+        if "idle" in request.param:
             cursor.execute(
                 "UPDATE webhooks_delivery SET status = 'succeeded', due_at = NULL, finished_at = now()"
             )
             cursor.execute("VACUUM ANALYZE webhooks_delivery")
-        cursor.execute(
-            """
-            INSERT INTO webhooks_delivery (event_id, webhook_id, workspace_id, event_type, status, ended_because,
-                due_at, claim, lost_claims, attempt_count, attempts_before, created_at, finished_at)
-            SELECT gen_random_uuid(), webhook_id, workspace_id, event_type, 'pending', '', now(), NULL, 0, 0, 0,
-                now(), NULL
-            FROM webhooks_delivery, generate_series(1, %s)
-            """,
-            [ROWS],
-        )
+        cursor.execute(MORE, [ROWS])
         if request.param == "of the backlog":
             cursor.execute("VACUUM ANALYZE webhooks_delivery")
     return workspace

@@ -96,8 +96,12 @@ class Delivery(models.Model):
             models.Index(
                 fields=["workspace", "-id"], condition=Q(status="failed"), name="webhooks_delivery_failed"
             ),
-            # For pruning by age.
-            models.Index(fields=["finished_at"], name="webhooks_delivery_finished"),
+            # For pruning by age. Without the condition a look for what has not ended might walk along its NULLs.
+            models.Index(
+                fields=["finished_at"],
+                condition=Q(finished_at__isnull=False),
+                name="webhooks_delivery_ended",
+            ),
         ]
 
     def __str__(self) -> str:
