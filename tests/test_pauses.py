@@ -142,8 +142,8 @@ def test_healthy_successes_cost_one_look_at_the_states(workspace, django_assert_
         make_webhook(workspace, name=str(number))
     owe(workspace, 1)
     claimed = claim(100, alone=True)
-    # The transaction's begin, the fence, the attempts, the deliveries, whose turn is next, the states.
-    with django_assert_max_num_queries(7):
+    # The transaction's begin, the fence, the attempts, their last key, the deliveries, whose turn is next, the states.
+    with django_assert_max_num_queries(8):
         record([verdict(claimed, one, Outcome.SUCCESS) for one in claimed.deliveries], claimed.now)
     assert not WebhookState.objects.exists()
 
@@ -173,7 +173,7 @@ def test_a_fault_of_ours_is_charged_to_nobody(workspace, webhook):
 
 
 def test_a_fault_of_ours_is_tried_again_within_about_a_minute(workspace, webhook, receiver, monkeypatch):
-    def down(self, pairs):
+    def down(self, pairs, turn):
         for pair in pairs:
             if pair is not None:
                 yield pair[0], SendError("egress_proxy", "The proxy could not be used.")

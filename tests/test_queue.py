@@ -44,6 +44,20 @@ def test_a_busy_webhooks_backlog_hides_nobody(workspace, monkeypatch):
     assert [delivery.webhook for delivery in claim(100, alone=False).deliveries] == [quiet]
 
 
+def test_attempts_know_the_keys_that_they_were_stored_under(workspace):
+    make_webhook(workspace, name="a")
+    make_webhook(workspace, name="b")
+    owe(workspace, 3)
+    claimed = claim(6, alone=True)
+    for part in (claimed.deliveries[:2], claimed.deliveries[2:]):
+        verdicts = [verdict(claimed, delivery) for delivery in reversed(part)]
+        record(verdicts, claimed.now)
+        for one in verdicts:
+            stored = Attempt.objects.get(pk=one.attempt.pk)
+            assert (stored.delivery_id, stored.started_at) == (one.attempt.delivery_id, claimed.now)
+            assert (stored.request_headers, stored.late) == ({}, False)
+
+
 def test_a_record_whose_commit_went_unheard_is_harmless_to_repeat(workspace):
     make_webhook(workspace)
     owe(workspace, 1)

@@ -44,7 +44,8 @@ def test_a_cluster_and_its_workers_are_killed(scene, rng, database_url):
         scene.wait_tended(victims, 30, "a request of a victim")
         time.sleep(rng.uniform(0, 0.2))
         if number % ONE_OF:
-            while not (sending := sorted(victims())):  # a worker ends by itself, too, and another takes its place
+            # A worker ends by itself, too, and another takes its place.
+            while not (sending := sorted(victims())):
                 scene.emit(1)
                 scene.wait_tended(victims, 30, "a request of another victim")
             unit.kill(rng.choice(sending))

@@ -37,7 +37,7 @@ class Candidate(NamedTuple):
     rate_limit: float | None
     ordered: bool
     revision: int
-    """Changes whenever the webhook's row does (PostgreSQL's xmin); 0 where the database does not say."""
+    """Changes whenever the webhook's row does (PostgreSQL's xmin); 0 where the database says nothing of it."""
 
     @property
     def ending(self) -> tuple[str, str] | None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import BigIntegerField
 from django.db.models.expressions import RawSQL
 
@@ -14,28 +16,41 @@ from .candidates import Candidate
 from .rows import webhooks
 
 # By id: the revision that was read, and the webhook. Encrypted values stay encrypted in it.
-_read: dict[int, tuple[int, Webhook]] = {}
+_read: dict[int, tuple[Any, Webhook]] = {}
 _MOST = 5000
 
 
 def owners_of(rows: Iterable[Candidate]) -> dict[int, Webhook]:
     """Return the webhooks of these rows by id, each at least as new as its row says."""
-    wanted = {row.webhook_id: row.revision for row in rows}
-    known = {pk: _read[pk][1] for pk, revision in wanted.items() if revision and _is_read(pk, revision)}
-    missing = wanted.keys() - known.keys()
-    return {**known, **_fetched(missing)} if missing else known
+    wanted: dict[int, Any] = {row.webhook_id: row.revision for row in rows}
+    db = connection()
+    if db.vendor != "postgresql":
+        wanted = _stored(db, wanted)
+    known = {pk: _read[pk][1] for pk, revision in wanted.items() if pk in _read and _read[pk][0] == revision}
+    missing = {pk: revision for pk, revision in wanted.items() if pk not in known}
+    return {**known, **_fetched(db, missing)} if missing else known
 
 
-def _is_read(pk: int, revision: int) -> bool:
-    return pk in _read and _read[pk][0] == revision
+def _stored(db: BaseDatabaseWrapper, ids: Iterable[int]) -> dict[int, Any]:
+    """Return the rows as they are stored: SQLite has no other revision, and to compare them is cheap."""
+    table = db.ops.quote_name(Webhook._meta.db_table)
+    with db.cursor() as cursor:
+        cursor.execute(
+            f"SELECT id, * FROM {table} WHERE id IN (SELECT value FROM json_each(%s))",  # noqa: S608  ours
+            [json.dumps(list(ids))],
+        )
+        return {row[0]: row for row in cursor.fetchall()}
 
 
-def _fetched(ids: Iterable[int]) -> dict[int, Webhook]:
-    if connection().vendor != "postgresql":
-        return webhooks().in_bulk(ids)
+def _fetched(db: BaseDatabaseWrapper, missing: Mapping[int, Any]) -> dict[int, Webhook]:
     if len(_read) > _MOST:
         _read.clear()
+    if db.vendor != "postgresql":
+        found = webhooks().in_bulk(missing)
+        _read.update({pk: (missing[pk], webhook) for pk, webhook in found.items()})
+        return found
+    # A row may have changed since it was looked at: its revision is that which is read with it.
     revision = RawSQL("webhooks_webhook.xmin::text::bigint", [], output_field=BigIntegerField())
-    found: dict[int, Any] = webhooks().annotate(revision=revision).in_bulk(ids)
-    _read.update({pk: (webhook.revision, webhook) for pk, webhook in found.items()})
-    return found
+    read: dict[int, Any] = webhooks().annotate(revision=revision).in_bulk(missing)
+    _read.update({pk: (webhook.revision, webhook) for pk, webhook in read.items()})
+    return read

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import F
 
 from ..models import Attempt, Delivery, Webhook, WebhookState
-from ..models.database import alias, connection
+from ..models.database import connection
 from .candidate_sql import IS_STILL_PENDING
-from .rows import deliveries, pending, states, webhooks
+from .rows import pending, states, webhooks
 from .states import HEALTHY
 from .verdict import Verdict
 
@@ -41,10 +39,8 @@ def write(verdicts: Sequence[Verdict], now: datetime) -> Written:
     owners = _fenced(verdicts)
     for verdict in verdicts:
         verdict.attempt.late = verdict.attempt.delivery_id not in owners
-        # A commit whose answer was lost is tried again: the key is the next row's to get.
-        verdict.attempt.pk = None
-    Attempt.objects.using(alias()).bulk_create([verdict.attempt for verdict in verdicts])
-    _update([verdict for verdict in verdicts if not verdict.attempt.late], now)
+    _insert(db, [verdict.attempt for verdict in verdicts])
+    _update(db, [verdict for verdict in verdicts if not verdict.attempt.late], now)
     concerned = set(owners.values())
     ordered = webhooks().filter(pk__in=concerned, ordered=True).values_list("pk", flat=True)
     unwell = states().filter(webhook__in=concerned).exclude(HEALTHY).values_list("webhook_id", flat=True)
@@ -52,33 +48,58 @@ def write(verdicts: Sequence[Verdict], now: datetime) -> Written:
 
 
 def _fenced(verdicts: Iterable[Verdict]) -> dict[int, int]:
-    """Lock, in the order of their ids, the deliveries that still carry the claim they were sent under."""
+    """Return the deliveries that still carry the claim they were sent under, each with its webhook."""
     claims = {verdict.attempt.delivery_id: verdict.claim for verdict in verdicts}
-    rows = pending().filter(pk__in=claims).order_by("pk")
-    locked = rows.select_for_update().values_list("pk", "claim", "webhook_id")
-    return {pk: webhook_id for pk, held, webhook_id in locked if held == claims[pk]}
+    rows = pending().filter(pk__in=claims).values_list("pk", "claim", "webhook_id")
+    return {pk: webhook_id for pk, held, webhook_id in rows if held == claims[pk]}
 
 
-def _update(mine: Sequence[Verdict], now: datetime) -> None:
-    for (status, because, due_at, ours), ids in _grouped(mine).items():
-        deliveries().filter(pk__in=ids).update(
-            status=status,
-            ended_because=because,
-            due_at=due_at,
-            finished_at=None if status == "pending" else now,
-            claim=None,
-            lost_claims=0,
-            attempt_count=F("attempt_count") + 1,
-            attempts_before=F("attempts_before") + int(ours),
+def _insert(db: BaseDatabaseWrapper, attempts: Sequence[Attempt]) -> None:
+    """Insert the attempts row by row, in C: the ORM's statement for many takes five times as long to write out."""
+    columns = [*_ATTEMPT, "late"]
+    sql = f"""
+        INSERT INTO {db.ops.quote_name(Attempt._meta.db_table)} ({", ".join(columns)})
+        VALUES ({", ".join(["%s"] * len(columns))})
+    """  # noqa: S608  names are ours; every value is a parameter
+    stored: dict[str, Callable[[Any], Any]] = {
+        "started_at": db.ops.adapt_datetimefield_value,
+        "request_headers": json.dumps,
+        "response_headers": json.dumps,
+    }
+    rows = []
+    for attempt in attempts:
+        values = attempt.__dict__
+        rows.append([stored[name](values[name]) if name in stored else values[name] for name in columns])
+    with db.cursor() as cursor:
+        cursor.executemany(sql, rows)
+        cursor.execute("SELECT last_insert_rowid()", [])
+        [last] = cursor.fetchone()
+    # Nobody else inserts meanwhile, so the keys rise by one.
+    for place, attempt in enumerate(reversed(attempts)):
+        attempt.id = last - place
+
+
+def _update(db: BaseDatabaseWrapper, mine: Sequence[Verdict], now: datetime) -> None:
+    sql = f"""
+        UPDATE {db.ops.quote_name(Delivery._meta.db_table)}
+        SET status = %s, ended_because = %s, due_at = %s, finished_at = %s, claim = NULL, lost_claims = 0,
+            attempt_count = attempt_count + 1, attempts_before = attempts_before + %s
+        WHERE id = %s
+    """  # noqa: S608  as above
+    moment = db.ops.adapt_datetimefield_value
+    rows = [
+        (
+            one.status,
+            one.ended_because,
+            moment(one.due_at),
+            None if one.status == "pending" else moment(now),
+            int(one.is_ours),
+            one.attempt.delivery_id,
         )
-
-
-def _grouped(verdicts: Iterable[Verdict]) -> dict[tuple[str, str, datetime | None, bool], list[int]]:
-    groups: dict[tuple[str, str, datetime | None, bool], list[int]] = defaultdict(list)
-    for verdict in verdicts:
-        key = (verdict.status, verdict.ended_because, verdict.due_at, verdict.is_ours)
-        groups[key].append(verdict.attempt.delivery_id)
-    return groups
+        for one in mine
+    ]
+    with db.cursor() as cursor:
+        cursor.executemany(sql, rows)
 
 
 # The columns of an attempt and of what it did to its delivery, with their types.
@@ -121,7 +142,7 @@ def _written_in_one(db: BaseDatabaseWrapper, verdicts: Sequence[Verdict], now: d
         cursor.execute(_sql(db), [rows, now])
         found = {row[0]: row[1:] for row in cursor.fetchall()}
     for verdict in verdicts:
-        verdict.attempt.pk, webhook_id, ordered, unwell = found[verdict.attempt.delivery_id]
+        verdict.attempt.id, webhook_id, ordered, unwell = found[verdict.attempt.delivery_id]
         verdict.attempt.late = webhook_id is None
         if webhook_id is not None:
             written.owners[verdict.attempt.delivery_id] = webhook_id
