@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import hashlib
 from datetime import datetime
+from typing import Any
 
 import requests
 from django.views.decorators.debug import sensitive_variables
 
 from .exceptions import InvalidRequest, SendError
 from .headers import MASK
-from .models import Attempt, Delivery
+from .models import Attempt, Delivery, Webhook
+from .models.instances import instance_of
 from .prepared import Prepared
 from .retry import Outcome
 
 # A GET's URL carries the whole payload; the event has it already.
 MAX_URL_KEPT = 4000
 SHORTEST_ECHO = 8
+# What an attempt says of its fields that nothing else is said of.
+NEW = {field.attname: field.get_default() for field in Attempt._meta.concrete_fields}
 # Signatures are kept: they are no secrets, and what a receiver's developer compares with.
 
 
@@ -32,26 +36,33 @@ def attempt_of(
     duration: float,
 ) -> Attempt:
     """Return the unsaved Attempt for `result`. `duration` is in seconds; no request: none could be built."""
-    attempt = Attempt(
-        delivery_id=delivery.pk,
-        number=delivery.attempt_count + 1,
-        started_at=started_at,
-        duration_ms=round(duration * 1000),
-        outcome=outcome.value,
-        request_method=(request.method if request else delivery.webhook.method) or "",
-        request_url=((request.url if request else delivery.webhook.callback_url) or "")[:MAX_URL_KEPT],
-    )
-    if request is not None:
-        attempt.request_headers = _masked(request)
-        body = request.body or b""
-        attempt.request_body_sha256 = hashlib.sha256(
-            body if isinstance(body, bytes) else body.encode()
-        ).hexdigest()
-    if isinstance(result, Exception):
-        attempt.error_kind, attempt.error = _explained(result)
-    else:
-        _keep_response(attempt, result, _secret_values(request))
-    return attempt
+    values = {
+        **NEW,
+        "delivery_id": delivery.id,
+        "number": delivery.attempt_count + 1,
+        "started_at": started_at,
+        "duration_ms": round(duration * 1000),
+        "outcome": outcome.value,
+        **_request(delivery.webhook, request),
+        **(_error(result) if isinstance(result, Exception) else _response(result, _secret_values(request))),
+    }
+    return instance_of(Attempt, values, stored_in=None)
+
+
+def _request(webhook: Webhook, request: requests.PreparedRequest | None) -> dict[str, Any]:
+    if request is None:
+        return {
+            "request_method": webhook.method,
+            "request_url": webhook.callback_url[:MAX_URL_KEPT],
+            "request_headers": {},
+        }
+    body = request.body or b""
+    return {
+        "request_method": request.method or "",
+        "request_url": (request.url or "")[:MAX_URL_KEPT],
+        "request_headers": _masked(request),
+        "request_body_sha256": hashlib.sha256(body if isinstance(body, bytes) else body.encode()).hexdigest(),
+    }
 
 
 def _masked(request: requests.PreparedRequest) -> dict[str, str]:
@@ -76,21 +87,26 @@ def _secret_values(request: requests.PreparedRequest | None) -> list[str]:
     return sorted((value for value in values if len(value) >= SHORTEST_ECHO), key=len, reverse=True)
 
 
-def _explained(error: Exception) -> tuple[str, str]:
+def _error(error: Exception) -> dict[str, Any]:
     if isinstance(error, (SendError, InvalidRequest)):
-        return error.kind, str(error)
-    return "bad_response", "The answer could not be understood."
+        kind, sentence = error.kind, str(error)
+    else:
+        kind, sentence = "bad_response", "The answer could not be understood."
+    return {"error_kind": kind, "error": sentence, "response_headers": {}}
 
 
-def _keep_response(attempt: Attempt, response: requests.Response, secrets: list[str]) -> None:
-    attempt.status_code = response.status_code
+def _response(response: requests.Response, secrets: list[str]) -> dict[str, Any]:
+    values = {
+        "status_code": response.status_code,
+        "response_headers": _headers(dict(response.headers.items()), secrets),
+        "response_body": _text(response.content.decode("utf-8", errors="backslashreplace"), secrets),
+        "response_truncated": getattr(response, "truncated", False),
+    }
     if not 200 <= response.status_code <= 299:
-        attempt.error_kind = f"http_{response.status_code // 100}xx"
         answer = f"{response.status_code} {response.reason}".strip()
-        attempt.error = _text(f"The receiver answered {answer}.", secrets)
-    attempt.response_headers = _headers(dict(response.headers.items()), secrets)
-    attempt.response_body = _text(response.content.decode("utf-8", errors="backslashreplace"), secrets)
-    attempt.response_truncated = getattr(response, "truncated", False)
+        values["error_kind"] = f"http_{response.status_code // 100}xx"
+        values["error"] = _text(f"The receiver answered {answer}.", secrets)
+    return values
 
 
 def _headers(headers: dict[str, str], secrets: list[str]) -> dict[str, str]:

@@ -13,18 +13,19 @@ import time
 import uuid
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import requests
 
 from . import outages, queue
 from .announcing import announce_notices, announce_verdicts
+from .collector import patient_collector
 from .conf import RECORD_MARGIN, settings
 from .exceptions import InvalidRequest, UndecryptableSecret
 from .health import Notice
 from .models import Delivery
+from .models.database import connection
 from .queue import Claim, Told
 from .request import Recipe, build, recipe_of
 from .sender import Sender
@@ -62,12 +63,11 @@ def drain(
     started = time.monotonic()
     linger_until = started + min(budget, budget if linger is None else linger)
     queue.clear_wake()
-    with stopped_by_sigterm() as stop:
+    with patient_collector(), stopped_by_sigterm() as stop:
         return Drain(started + budget, linger_until, clock, stop).run()
 
 
-@dataclass(frozen=True)
-class _Outstanding:
+class _Outstanding(NamedTuple):
     """A delivery that is claimed and not yet recorded."""
 
     claim: Claim
@@ -96,7 +96,7 @@ class Drain:
         self.outstanding: dict[int, _Outstanding] = {}
         self.recorded = 0
         self.recipes: dict[int, Recipe] = {}
-        self.claimed = False
+        self.expects_due = False
         self.holds_linger = False
         self.replaced = False
         self.has_company = False
@@ -104,8 +104,9 @@ class Drain:
     def run(self) -> int:
         self.sender.start()
         try:
-            while self.step():
-                pass
+            with self.sender.turns.held(), connection().execute_wrapper(self.sender.turns.given_up_for):
+                while self.step():
+                    pass
         finally:
             # Whatever happened, django-q2's time limit included: nothing stays claimed that is not recorded.
             self.sender.stop()
@@ -147,27 +148,27 @@ class Drain:
         unsendable = []
         unsent = [delivery for delivery in claim.deliveries if not self._under_way(claim, delivery)]
         for delivery in unsent:
-            self.outstanding[delivery.pk] = _Outstanding(claim, delivery)
+            self.outstanding[delivery.id] = _Outstanding(claim, delivery)
         for delivery in unsent:
             try:
                 request = self._build(claim, delivery)
             except UndecryptableSecret as error:
-                self._put_off(self.outstanding[delivery.pk], error)
+                self._put_off(self.outstanding[delivery.id], error)
             except InvalidRequest as error:
                 now_read = time.monotonic()
-                unsendable.append(_result(self.outstanding[delivery.pk], error, now_read, now_read))
+                unsendable.append(_result(self.outstanding[delivery.id], error, now_read, now_read))
             else:
-                self.outstanding[delivery.pk] = _Outstanding(claim, delivery, request)
-                self.sender.put(delivery.pk, request, sendable_until)
+                self.outstanding[delivery.id] = _Outstanding(claim, delivery, request)
+                self.sender.put(delivery.id, request, sendable_until)
         return claim.touched, unsendable
 
     def _claimed(self, free: int, share: queue.Share | None) -> Claim:
         now = None if self.clock is None else self.clock()
         alone = not self.outstanding
         claim = self._steadily(
-            lambda: queue.claim(free, alone=alone, now=now, sure=self.claimed, share=share)
+            lambda: queue.claim(free, alone=alone, now=now, sure=self.expects_due, share=share)
         )
-        self.claimed = claim.touched > 0
+        self.expects_due = claim.touched > 0
         return claim
 
     def _share(self) -> queue.Share | None:
@@ -181,42 +182,44 @@ class Drain:
         and asked for it again. No second request goes out beside the first, whose result counts under the new claim
         unless it would be another's: then it is late, and the delivery waits until it must have come.
         """
-        one = self.outstanding.get(delivery.pk)
+        one = self.outstanding.get(delivery.id)
         if one is None:
             return False
         if _try_of(one.delivery) == _try_of(delivery):
-            self.outstanding[delivery.pk] = _Outstanding(claim, delivery, one.request)
+            self.outstanding[delivery.id] = _Outstanding(claim, delivery, one.request)
         else:
-            queue.hand_back(claim.token, [delivery.pk], claim.now + timedelta(seconds=settings.TIMEOUT))
+            queue.hand_back(claim.token, [delivery.id], claim.now + timedelta(seconds=settings.TIMEOUT))
         return True
 
     def _build(self, claim: Claim, delivery: Delivery) -> requests.PreparedRequest:
         webhook, now = delivery.webhook, claim.moment(time.monotonic())
-        if webhook.pk not in self.recipes or self.recipes[webhook.pk].webhook is not webhook:
-            self.recipes[webhook.pk] = recipe_of(webhook, now)
-        recipe = self.recipes[webhook.pk]
-        return build(recipe, delivery.event, delivery.attempt_count + 1, now, delivery_id=delivery.pk)
+        if webhook.id not in self.recipes or self.recipes[webhook.id].webhook is not webhook:
+            self.recipes[webhook.id] = recipe_of(webhook, now)
+        recipe = self.recipes[webhook.id]
+        return build(recipe, delivery.event, delivery.attempt_count + 1, now, delivery_id=delivery.id)
 
     def _put_off(self, one: _Outstanding, error: UndecryptableSecret) -> None:
         """Neither sign with something else nor send unsigned: wait for the key to come back."""
         webhook = one.delivery.webhook
-        if (webhook.pk, webhook.version) not in _logged_undecryptable:
-            _logged_undecryptable.add((webhook.pk, webhook.version))
+        if (webhook.id, webhook.version) not in _logged_undecryptable:
+            _logged_undecryptable.add((webhook.id, webhook.version))
             logger.error(
-                "Webhook %s: what is encrypted of it cannot be read, nothing is sent. %s", webhook.pk, error
+                "Webhook %s: what is encrypted of it cannot be read, nothing is sent. %s", webhook.id, error
             )
         due_at = one.claim.moment(time.monotonic()) + UNDECRYPTABLE_DELAY
-        queue.hand_back(one.claim.token, [one.delivery.pk], due_at)
-        del self.outstanding[one.delivery.pk]
+        queue.hand_back(one.claim.token, [one.delivery.id], due_at)
+        del self.outstanding[one.delivery.id]
 
     def _collect(self) -> list[Result]:
         """Return the results that have come; what was not sent is handed back."""
         sending = sum(one.request is not None for one in self.outstanding.values())
         if not sending:
             return []
-        enough = max(self.bounds.concurrency // 2, 1)
+        enough = max(self.bounds.concurrency * 3 // 4, 1)
         results, unsent = [], []
-        for sent in self.sender.collect(sending, enough, PATIENCE, GATHER):
+        with self.sender.turns.given_up():
+            back = self.sender.collect(sending, enough, PATIENCE, GATHER)
+        for sent in back:
             one = self.outstanding[sent.key]
             if sent.result is None:
                 unsent.append(one)
@@ -229,17 +232,17 @@ class Drain:
         by_claim: dict[uuid.UUID, list[_Outstanding]] = defaultdict(list)
         for one in list(rows):
             by_claim[one.claim.token].append(one)
-            self.outstanding.pop(one.delivery.pk, None)
+            self.outstanding.pop(one.delivery.id, None)
         for token, group in by_claim.items():
             now = group[0].claim.moment(time.monotonic())
-            queue.hand_back(token, [one.delivery.pk for one in group], now)
+            queue.hand_back(token, [one.delivery.id for one in group], now)
 
     def _record(self, results: list[Result]) -> None:
         verdicts = [judged(result, _jitter()) for result in results]
         now = results[-1].claim.moment(time.monotonic())
         recorded = self._steadily(lambda: queue.record(verdicts, now))
         for result in results:
-            del self.outstanding[result.delivery.pk]
+            del self.outstanding[result.delivery.id]
         self.recorded += len(results)
         announce_verdicts(verdict for verdict in verdicts if verdict.attempt.delivery_id in recorded.fenced)
         if recorded.told:

@@ -29,6 +29,11 @@ class Headers(CaseInsensitiveDict[str]):
         for name, value in headers.items():
             self._store[name.lower()] = (name, value)
 
+    def join(self, name: str, value: str) -> None:
+        """Set it, or add it to the value that it has (RFC 9110 5.3)."""
+        known = self._store.get(name.lower())
+        self._store[name.lower()] = (name, value if known is None else f"{known[1]}, {value}")
+
     def items(self) -> Any:
         return self._store.values()
 

@@ -113,7 +113,10 @@ def request_body(webhook: Webhook, event: Event) -> bytes:
     # The query carries the JSON envelope whatever the content type says: a GET has none.
     content_type = encoding.JSON if webhook.method == Webhook.Method.GET else webhook.content_type
     try:
-        payload = _encoder(content_type)(event.envelope)
+        encoder = _encoder(content_type)
+        if encoder in event.payloads:
+            return event.payloads[encoder]
+        payload = encoder(event.envelope)
     except InvalidRequest:
         raise
     except Exception as error:  # a project's encoder may raise anything
@@ -122,6 +125,7 @@ def request_body(webhook: Webhook, event: Event) -> bytes:
         ) from error
     if not isinstance(payload, bytes):
         raise InvalidRequest("encoding", f"The encoder of {content_type} returned no bytes.")
+    event.payloads[encoder] = payload
     return payload
 
 

@@ -6,21 +6,20 @@ import os
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from queue import Empty, SimpleQueue
-from typing import Any
+from typing import Any, NamedTuple
 
 import requests
 
 from .transport import Bounds, CurlAdapter
+from .turns import Turns
 
 # Adapters that wait for the next drain, with their open connections: a TLS handshake costs more than a
 # delivery. By process, because no handle may cross a fork; a child never touches its parent's.
 _idle: dict[tuple[int, Bounds], list[CurlAdapter]] = {}
 
 
-@dataclass(frozen=True)
-class Sent:
+class Sent(NamedTuple):
     """What became of one request. `result` is None when it was not sent, and must be handed back."""
 
     key: Any
@@ -39,6 +38,8 @@ class Sender:
         self._outbox: SimpleQueue[Sent | BaseException | None] = SimpleQueue()
         self._started: dict[Any, float] = {}
         self._refusing = False
+        self.turns = Turns()
+        """Held by whoever computes: the caller, while it does, and gives them up to wait."""
         self._thread = threading.Thread(target=self._run, name="webhooks-sender", daemon=True)
 
     def start(self) -> None:
@@ -91,7 +92,7 @@ class Sender:
     def _run(self) -> None:
         try:
             adapter = _adapter(self._bounds)
-            for key, result in adapter.send_many(self._requests()):
+            for key, result in adapter.send_many(self._requests(), self.turns.awaited):
                 self._outbox.put(Sent(key, result, self._started.pop(key), time.monotonic()))
             _idle.setdefault((os.getpid(), self._bounds), []).append(adapter)
         except BaseException as error:  # noqa: BLE001  the caller's thread must learn of it

@@ -61,7 +61,6 @@ def verify_x_signature(secret: str, payload: bytes, received: str) -> bool:
     return hmac.compare_digest(x_signature(secret, payload).encode(), received.encode())
 
 
-@sensitive_variables()
 def _text_key(secret: str) -> bytes:
     if not secret:
         raise ValueError("An empty secret signs nothing.")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 import requests
 
@@ -18,8 +18,7 @@ from .retry import Outcome
 OUR_FAULT_DELAY = timedelta(seconds=60)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Result:
+class Result(NamedTuple):
     """What came of one request, or of the try to build it."""
 
     claim: Claim

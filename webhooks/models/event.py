@@ -8,10 +8,11 @@ import uuid
 from datetime import datetime
 
 from django.db import models
+from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
 from .. import catalogue
-from ..encoding import Envelope
+from ..encoding import Encoder, Envelope
 from ..fields import WorkspaceForeignKey
 
 
@@ -68,6 +69,11 @@ class Event(models.Model):
 
     def __str__(self) -> str:
         return f"{self.type} {self.id}"
+
+    @cached_property
+    def payloads(self) -> dict[Encoder, bytes]:
+        """The payloads that were made of it, for many webhooks may get it."""
+        return {}
 
     @property
     def envelope(self) -> Envelope:

@@ -154,12 +154,17 @@ def _loaded(taken: Sequence[Delivery], rows: Iterable[Candidate], now: datetime)
         return []
     owners = owners_of(rows)
     events = Event.objects.using(alias()).in_bulk({delivery.event_id for delivery in taken})
-    missing = [delivery for delivery in taken if delivery.event_id not in events]
+    webhook, event = Delivery.webhook.field, Delivery.event.field
+    complete, missing = [], []
+    for delivery in taken:
+        webhook.set_cached_value(delivery, owners[delivery.webhook_id])
+        found = events.get(delivery.event_id)
+        if found is None:
+            missing.append(delivery)
+        else:
+            event.set_cached_value(delivery, found)
+            complete.append(delivery)
     if missing:
         _end([delivery.pk for delivery in missing], "failed", "permanent", now)
         release([one.webhook_id for one in missing if owners[one.webhook_id].ordered], now)
-    complete = [delivery for delivery in taken if delivery.event_id in events]
-    for delivery in complete:
-        delivery.webhook = owners[delivery.webhook_id]
-        delivery.event = events[delivery.event_id]
     return complete

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
+from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import F
 
 from ..models import Delivery, Webhook
 from ..models.database import alias, connection
+from ..models.instances import instance_of
 from .candidate_sql import IS_STILL_PENDING
 from .rows import deliveries, pending
 
@@ -26,19 +28,26 @@ def take(ids: Sequence[int], token: uuid.UUID, now: datetime, until: datetime) -
         else _taken(ids, token, now, until)
     )
     places = {pk: place for place, pk in enumerate(ids)}
-    return sorted(taken, key=lambda delivery: places[delivery.pk])
+    return sorted(taken, key=lambda delivery: places[delivery.id])
 
 
 def _taken(ids: Sequence[int], token: uuid.UUID, now: datetime, until: datetime) -> list[Delivery]:
+    """On SQLite, where whoever is in a transaction is alone."""
     sendable = pending().filter(webhook__is_active=True, webhook__deleted_at=None)
     rows = sendable.filter(pk__in=ids, due_at__lte=now).order_by("pk")
-    found = list(rows.select_for_update(skip_locked=True, of=("self",)))
-    mine = deliveries().filter(pk__in=[delivery.pk for delivery in found])
+    found = _made(rows.values_list(*_READ))
+    mine = deliveries().filter(pk__in=[delivery.id for delivery in found])
     mine.update(claim=token, due_at=until, lost_claims=F("lost_claims") + 1)
     return found
 
 
+# The times and the claim are known, or nobody's business here: they would be a tenth of the claim to read.
 _UNREAD = frozenset({"created_at", "finished_at", "due_at", "claim"})
+_READ = [field.attname for field in Delivery._meta.concrete_fields if field.name not in _UNREAD]
+
+
+def _made(rows: Iterable[Sequence[Any]]) -> list[Delivery]:
+    return [instance_of(Delivery, dict(zip(_READ, row, strict=True)), stored_in=alias()) for row in rows]
 
 
 def _taken_in_one(
@@ -50,9 +59,7 @@ def _taken_in_one(
     was due a walk over all that is due, or all of a webhook's, looks cheaper than finding these rows by their keys.
     """
     table, webhook = (db.ops.quote_name(model._meta.db_table) for model in (Delivery, Webhook))
-    # The times and the claim are known, or nobody's business here: they would be a tenth of the claim to read.
-    fields = [field for field in Delivery._meta.concrete_fields if field.name not in _UNREAD]
-    columns = ", ".join(f"delivery.{db.ops.quote_name(str(field.column))}" for field in fields)
+    columns = ", ".join(f"delivery.{db.ops.quote_name(name)}" for name in _READ)
     sql = f"""
         WITH due AS (
             SELECT delivery.id FROM {table} AS delivery
@@ -66,7 +73,6 @@ def _taken_in_one(
         FROM due WHERE delivery.id = due.id
         RETURNING {columns}
     """  # noqa: S608  names are ours; every value is a parameter
-    names = [field.attname for field in fields]
     with db.cursor() as cursor:
         cursor.execute(sql, [list(ids), now, token, until])
-        return [Delivery.from_db(alias(), names, row) for row in cursor.fetchall()]
+        return _made(cursor.fetchall())

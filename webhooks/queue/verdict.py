@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from .. import error_kinds
 from ..models import Attempt
 from ..retry import Outcome
 
 
-@dataclass(frozen=True, kw_only=True)
-class Verdict:
+class Verdict(NamedTuple):
     """What an attempt did to its delivery."""
 
     claim: uuid.UUID

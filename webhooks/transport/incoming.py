@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import timedelta
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import requests
@@ -115,14 +115,19 @@ def _text(line: bytes) -> str:
 
 def _parsed(lines: Iterable[bytes]) -> Headers:
     """Return header lines by name; the values of a repeated name are joined (RFC 9110 5.3)."""
-    values: dict[str, str] = {}
-    names: dict[str, str] = {}
-    for line in lines:
-        name, colon, value = _text(line).partition(":")
-        if colon:
-            lowered, value = name.lower(), value.strip()
-            values[lowered] = f"{values[lowered]}, {value}" if lowered in values else value
-            names[lowered] = name
     headers = Headers()
-    headers.add({names[lowered]: value for lowered, value in values.items()})
+    for line in lines:
+        field = _common_field(line) if len(line) <= _COMMON else _field(line)
+        if field is not None:
+            headers.join(*field)
     return headers
+
+
+def _field(line: bytes) -> tuple[str, str] | None:
+    name, colon, value = _text(line).partition(":")
+    return (name, value.strip()) if colon else None
+
+
+# Most lines are those of the response before; longer ones are as good as never.
+_COMMON = 100
+_common_field = lru_cache(maxsize=1024)(_field)
