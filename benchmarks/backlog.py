@@ -79,10 +79,10 @@ def add(rows: int) -> None:
             INSERT INTO webhooks_delivery (event_id, webhook_id, workspace_id, event_type, status, ended_because,
                 due_at, claim, lost_claims, attempt_count, attempts_before, created_at, finished_at)
             SELECT %s, %s + number %% %s, %s, 'activity.published', 'pending', '',
-                now() - interval '1 hour' + number * interval '1 millisecond', NULL, 0, 0, 0, now(), NULL
+                now() - interval '1 hour' + number * (interval '1 hour' / %s), NULL, 0, 0, 0, now(), NULL
             FROM generate_series(0, %s) AS number
             """,
-            [event.pk, webhooks[0].pk, len(webhooks), workspace.pk, rows - 1],
+            [event.pk, webhooks[0].pk, len(webhooks), workspace.pk, rows, rows - 1],
         )
 
 
