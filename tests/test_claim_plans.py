@@ -15,7 +15,7 @@ from webhooks.queue import candidate_sql, claiming, taking, writing
 pytestmark = pytest.mark.django_db(transaction=True)
 
 ROWS = 20_000
-MORE = """
+PENDING_COPIES = """
     INSERT INTO webhooks_delivery (event_id, webhook_id, workspace_id, event_type, status, ended_because,
         due_at, claim, lost_claims, attempt_count, attempts_before, created_at, finished_at)
     SELECT gen_random_uuid(), webhook_id, workspace_id, event_type, 'pending', '', now(), NULL, 0, 0, 0,
@@ -26,7 +26,7 @@ MORE = """
 
 @pytest.fixture(params=["of an idle time", "of a long idle time", "of a quiet time", "of the backlog"])
 def backlog(request):
-    """A backlog of one webhook, and what the statistics know: nothing pending, a little, or all."""
+    """A backlog of one webhook, and what the statistics know: one or many ended and none pending, a little, all."""
     if connection.vendor != "postgresql":
         pytest.skip("PostgreSQL's statistics")
     workspace = make_workspace()
@@ -34,13 +34,13 @@ def backlog(request):
     emit("order.created", workspace=workspace, data={})
     with connection.cursor() as cursor:
         if request.param == "of a long idle time":
-            cursor.execute(MORE, [300])
+            cursor.execute(PENDING_COPIES, [300])
         if "idle" in request.param:
             cursor.execute(
                 "UPDATE webhooks_delivery SET status = 'succeeded', due_at = NULL, finished_at = now()"
             )
             cursor.execute("VACUUM ANALYZE webhooks_delivery")
-        cursor.execute(MORE, [ROWS])
+        cursor.execute(PENDING_COPIES, [ROWS])
         if request.param == "of the backlog":
             cursor.execute("VACUUM ANALYZE webhooks_delivery")
     return workspace

@@ -36,6 +36,21 @@ def test_what_is_due_now_is_written_so(workspace):
     assert not any(one.endswith(".000000") for one in written)
 
 
+@pytest.mark.django_db(transaction=True)
+def test_what_falls_due_at_a_whole_second_is_due_at_it(workspace):
+    make_webhook(workspace)
+    connection.ensure_connection()
+    connection.connection.create_function("strftime", 2, lambda layout, moment: "2026-01-02 03:04:05.000")
+    try:
+        emit("order.created", workspace=workspace, data={})
+        assert queue.next_due().is_due
+        assert len(queue.claim(1, alone=True).deliveries) == 1
+        Delivery.objects.update(due_at=queue.Now(), claim=None)
+        assert len(queue.claim(1, alone=True).deliveries) == 1
+    finally:
+        connection.close()  # the next connection has SQLite's own again
+
+
 def due_at():
     with connection.cursor() as cursor:
         cursor.execute("SELECT due_at || '' FROM webhooks_delivery")

@@ -7,7 +7,6 @@ from functools import partial
 
 import pytest
 from django.db import connections, transaction
-from django.db.models.functions import Now
 
 from tests.concurrency import at_once
 from tests.factories import make_webhook
@@ -164,7 +163,7 @@ def test_failures_of_many_webhooks_are_noted_in_a_fixed_number_of_statements(
 def test_a_fault_of_ours_is_charged_to_nobody(workspace, webhook):
     owe(workspace, 1)
     for _ in range(12):
-        Delivery.objects.update(due_at=Now())
+        Delivery.objects.update(due_at=queue.Now())
         claimed = claim(9, alone=True)
         record([failed(claimed, claimed.deliveries[0], error_kind="egress_proxy")], claimed.now)
     delivery = Delivery.objects.get()

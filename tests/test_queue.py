@@ -2,7 +2,6 @@ from datetime import timedelta
 
 import pytest
 from django.db import connection, transaction
-from django.db.models.functions import Now
 
 from tests.concurrency import at_once
 from tests.factories import make_webhook
@@ -160,7 +159,7 @@ def test_deliveries_of_an_inactive_webhook_wait_and_resume(workspace):
     assert len(claim(100, alone=True).deliveries) == 8
 
 
-@pytest.mark.parametrize("off", [{"is_active": False}, {"is_active": False, "deleted_at": Now()}])
+@pytest.mark.parametrize("off", [{"is_active": False}, {"is_active": False, "deleted_at": queue.Now()}])
 def test_a_webhook_switched_off_between_the_look_and_the_lock_is_not_sent_to(workspace, monkeypatch, off):
     make_webhook(workspace)
     owe(workspace, 3)

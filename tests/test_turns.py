@@ -9,7 +9,7 @@ from webhooks.turns import Turns
 
 @pytest.fixture
 def own(monkeypatch):
-    monkeypatch.setattr(turns, "PATIENCE", 30)
+    monkeypatch.setattr(turns, "LONGEST_WAIT", 30)
     return Turns()
 
 
@@ -20,14 +20,17 @@ def in_thread(work):
 
 
 def test_curls_thread_has_its_turn_while_the_other_waits(own):
-    seen = []
+    seen, began = [], threading.Event()
 
     def drive():
+        began.set()
         with own.awaited():
             seen.append("curl")
 
     with own.held():
         thread = in_thread(drive)
+        assert began.wait(10)
+        thread.join(0.1)
         assert not seen
         with own.given_up():
             wait_for(lambda: seen, 10, "curl's turn")
@@ -55,18 +58,17 @@ def test_the_caller_goes_on_when_curls_turn_is_over(own):
 
 
 def test_a_turn_that_does_not_come_is_done_without(own, monkeypatch):
-    monkeypatch.setattr(turns, "PATIENCE", 0.01)
-    went_on = threading.Event()
+    monkeypatch.setattr(turns, "LONGEST_WAIT", 0.01)
 
     def drive():
         with own.awaited():
-            went_on.set()
+            pass
 
     with own.held():
-        in_thread(drive)
-        assert went_on.wait(10)
-    with own.held():  # and it was not given back by who had not got it
-        assert not own._turn.acquire(blocking=False)
+        thread = in_thread(drive)
+        thread.join(10)
+        assert not thread.is_alive()
+        assert not own._turn.acquire(blocking=False)  # not given back by who had not got it
 
 
 def test_a_statement_is_executed_while_the_other_has_its_turn(own):
@@ -86,6 +88,11 @@ def test_what_interrupts_the_wait_for_the_turn_is_what_is_raised(own):
 
     with pytest.raises(TimeoutError), own.held():
         own._take = interrupted
-        with own.given_up():
-            pass
+        try:
+            with own.given_up():
+                pass
+        finally:
+            with own.given_up():  # a rollback, on the way out
+                assert own._turn.acquire(blocking=False)
+                own._turn.release()
     assert own._turn.acquire(blocking=False)

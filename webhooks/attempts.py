@@ -19,9 +19,8 @@ from .retry import Outcome
 # A GET's URL carries the whole payload; the event has it already.
 MAX_URL_KEPT = 4000
 SHORTEST_ECHO = 8
-# What an attempt says of its fields that nothing else is said of.
-NEW = {field.attname: field.get_default() for field in Attempt._meta.concrete_fields}
-# Signatures are kept: they are no secrets, and what a receiver's developer compares with.
+# What `Model.__init__` would set. Its dicts are shared by all attempts, so both headers are always replaced.
+DEFAULTS = {field.attname: field.get_default() for field in Attempt._meta.concrete_fields}
 
 
 # Django hides the variables of all that is called from here, too.
@@ -37,7 +36,7 @@ def attempt_of(
 ) -> Attempt:
     """Return the unsaved Attempt for `result`. `duration` is in seconds; no request: none could be built."""
     values = {
-        **NEW,
+        **DEFAULTS,
         "delivery_id": delivery.id,
         "number": delivery.attempt_count + 1,
         "started_at": started_at,
@@ -65,6 +64,7 @@ def _request(webhook: Webhook, request: requests.PreparedRequest | None) -> dict
     }
 
 
+# Signatures are kept: they are no secrets, and what a receiver's developer compares with.
 def _masked(request: requests.PreparedRequest) -> dict[str, str]:
     secret = _secret_names(request)
     if not secret:

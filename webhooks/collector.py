@@ -1,7 +1,7 @@
 """Python's cyclic garbage collector, less eager while hundreds of requests are in flight.
 
-It starts after each 700 new containers and walks over all that are young: here those are requests and rows that will
-be gone in a moment by themselves. That was a tenth of the worker's time.
+It starts after some hundred new containers and walks over all that are young: here those are requests and rows that
+will be gone in a moment by themselves.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-# New containers after which it starts: some megabytes.
-PATIENCE = 20_000
+# New containers after which it starts, as `gc.set_threshold` counts them.
+THRESHOLD = 20_000
 
 _lock = threading.Lock()
 _patient = 0
@@ -26,8 +26,8 @@ def patient_collector() -> Iterator[None]:
     with _lock:
         if _patient == 0:
             _before = gc.get_threshold()
-            if 0 < _before[0] < PATIENCE:
-                gc.set_threshold(PATIENCE, *_before[1:])
+            if 0 < _before[0] < THRESHOLD:
+                gc.set_threshold(THRESHOLD, *_before[1:])
         _patient += 1
     try:
         yield

@@ -65,7 +65,7 @@ class _Delivery(engine.Drain):
             # Cleared before the claim that follows: whatever is suppressed from here on, that claim sees.
             self.woken = False
             queue.clear_wake()
-            self.expects_due = True  # as far as is known: so the claim need not ask first
+            self.expects_due = True  # somebody said so: the claim need not ask first
         return super().step()
 
     def linger(self) -> bool:

@@ -1,7 +1,7 @@
 """claim → build → send → judge → record: the loop that delivers what is due.
 
 A drain has two threads. The caller's owns the database; curl's (sender.py) owns the network and waits for
-nothing else, because libcurl's clock runs on while its thread is busy elsewhere.
+nothing else, because libcurl's clock runs on while its thread is busy elsewhere. They take turns at Python (turns.py).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import time
 import uuid
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from typing import NamedTuple, TypeVar
 
@@ -40,6 +41,8 @@ logger = logging.getLogger("webhooks")
 # How long results are waited for, and gathered, before the next claim; seconds.
 PATIENCE = 0.05
 GATHER = 0.02
+# The part of all slots whose results are gathered: larger batches cost less, and the rest keeps the network busy.
+ENOUGH = 0.75
 LINGER_PAUSE = 0.05
 # When a delivery whose webhook cannot be decrypted is looked at again.
 UNDECRYPTABLE_DELAY = timedelta(minutes=5)
@@ -63,7 +66,7 @@ def drain(
     started = time.monotonic()
     linger_until = started + min(budget, budget if linger is None else linger)
     queue.clear_wake()
-    with patient_collector(), stopped_by_sigterm() as stop:
+    with stopped_by_sigterm() as stop:
         return Drain(started + budget, linger_until, clock, stop).run()
 
 
@@ -104,7 +107,7 @@ class Drain:
     def run(self) -> int:
         self.sender.start()
         try:
-            with self.sender.turns.held(), connection().execute_wrapper(self.sender.turns.given_up_for):
+            with patient_collector(), self.sender.turns.held(), self._giving_up_turns():
                 while self.step():
                     pass
         finally:
@@ -115,6 +118,10 @@ class Drain:
                 queue.stop_lingering(self.id)
         self._ask_for_another()
         return self.recorded
+
+    def _giving_up_turns(self) -> AbstractContextManager[None]:
+        """Let curl's thread have its turn while a statement is executed."""
+        return connection().execute_wrapper(self.sender.turns.given_up_for)
 
     def step(self) -> bool:
         """Do one round; return whether there is another."""
@@ -215,11 +222,11 @@ class Drain:
         sending = sum(one.request is not None for one in self.outstanding.values())
         if not sending:
             return []
-        enough = max(self.bounds.concurrency * 3 // 4, 1)
+        enough = max(int(self.bounds.concurrency * ENOUGH), 1)
         results, unsent = [], []
         with self.sender.turns.given_up():
-            back = self.sender.collect(sending, enough, PATIENCE, GATHER)
-        for sent in back:
+            come = self.sender.collect(sending, enough, PATIENCE, GATHER)
+        for sent in come:
             one = self.outstanding[sent.key]
             if sent.result is None:
                 unsent.append(one)
@@ -259,7 +266,8 @@ class Drain:
     def _steadily(self, call: Callable[[], T]) -> T:
         """Outlast a database that is away, as long as a lease still covers what is not recorded."""
         claimed = max((one.claim.monotonic for one in self.outstanding.values()), default=None)
-        return outages.outlast(call, 0 if claimed is None else claimed + settings.LEASE)
+        until = 0 if claimed is None else claimed + settings.LEASE
+        return outages.outlast(call, until, self.sender.turns.given_up)
 
     def linger(self) -> bool:
         """Wait a moment if something falls due soon and no other drain waits for it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import TypeVar
 
 from django.db import InterfaceError, InternalError, OperationalError
@@ -21,10 +22,15 @@ AWAY = (OperationalError, InterfaceError, InternalError)
 _PAUSES = (0.1, 0.2, 0.5, 1)
 
 
-def outlast(call: Callable[[], T], until: float) -> T:
+def outlast(
+    call: Callable[[], T],
+    until: float,
+    pausing: Callable[[], AbstractContextManager[None]] = nullcontext,
+) -> T:
     """Return what `call` returns, trying again while the database is away until the monotonic clock says `until`.
 
-    `call` is one whole transaction, harmless to repeat. What it raises last is raised.
+    `call` is one whole transaction, harmless to repeat. What it raises last is raised. `pausing`: makes the context
+    of each pause between two tries.
     """
     tries = 0
     while True:
@@ -40,4 +46,5 @@ def outlast(call: Callable[[], T], until: float) -> T:
                 )
             connection().close()
         tries += 1
-        time.sleep(pause)
+        with pausing():
+            time.sleep(pause)

@@ -108,6 +108,7 @@ def build(
 def request_body(webhook: Webhook, event: Event) -> bytes:
     """Return the payload: the body, or for GET, which has none, the value of the query parameter `payload`.
 
+    It is made once for each event, as it was loaded, and encoder.
     Raises InvalidRequest when the content type has no encoder, or the encoder fails.
     """
     # The query carries the JSON envelope whatever the content type says: a GET has none.

@@ -39,7 +39,7 @@ class Sender:
         self._started: dict[Any, float] = {}
         self._refusing = False
         self.turns = Turns()
-        """Held by whoever computes: the caller, while it does, and gives them up to wait."""
+        """The caller may hold the turn, except while it waits; curl's thread awaits it to drive libcurl."""
         self._thread = threading.Thread(target=self._run, name="webhooks-sender", daemon=True)
 
     def start(self) -> None:

@@ -72,7 +72,7 @@ class Event(models.Model):
 
     @cached_property
     def payloads(self) -> dict[Encoder, bytes]:
-        """The payloads that were made of it, for many webhooks may get it."""
+        """Payloads already made of it, by encoder: many webhooks may get the same event."""
         return {}
 
     @property

@@ -1,4 +1,4 @@
-"""Instances without `Model.__init__`, which sets field by field: at a delivery's rate it was a tenth of the worker."""
+"""Instances without `Model.__init__`, which sets field by field: too slow for what is made for each delivery."""
 
 from __future__ import annotations
 

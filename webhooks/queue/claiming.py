@@ -154,17 +154,18 @@ def _loaded(taken: Sequence[Delivery], rows: Iterable[Candidate], now: datetime)
         return []
     owners = owners_of(rows)
     events = Event.objects.using(alias()).in_bulk({delivery.event_id for delivery in taken})
-    webhook, event = Delivery.webhook.field, Delivery.event.field
+    # Not by assignment, which checks the type and sets the id again.
+    webhook_field, event_field = Delivery.webhook.field, Delivery.event.field
     complete, missing = [], []
     for delivery in taken:
-        webhook.set_cached_value(delivery, owners[delivery.webhook_id])
+        webhook_field.set_cached_value(delivery, owners[delivery.webhook_id])
         found = events.get(delivery.event_id)
         if found is None:
             missing.append(delivery)
         else:
-            event.set_cached_value(delivery, found)
+            event_field.set_cached_value(delivery, found)
             complete.append(delivery)
     if missing:
-        _end([delivery.pk for delivery in missing], "failed", "permanent", now)
+        _end([delivery.id for delivery in missing], "failed", "permanent", now)
         release([one.webhook_id for one in missing if owners[one.webhook_id].ordered], now)
     return complete

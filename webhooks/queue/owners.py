@@ -1,4 +1,4 @@
-"""The webhooks of claimed deliveries. A row that has not changed is not read again."""
+"""The webhooks of claimed deliveries. One whose row has not changed is not made anew."""
 
 from __future__ import annotations
 
@@ -15,20 +15,26 @@ from ..models.database import connection
 from .candidates import Candidate
 from .rows import webhooks
 
-# By id: the revision that was read, and the webhook. Encrypted values stay encrypted in it.
+# By id: the revision that was read (on SQLite the row itself), and the webhook. Encrypted values stay encrypted in it.
 _read: dict[int, tuple[Any, Webhook]] = {}
 _MOST = 5000
 
 
 def owners_of(rows: Iterable[Candidate]) -> dict[int, Webhook]:
-    """Return the webhooks of these rows by id, each at least as new as its row says."""
+    """Return the webhooks of these rows by id, each at least as new as when its delivery was claimed."""
     wanted: dict[int, Any] = {row.webhook_id: row.revision for row in rows}
     db = connection()
     if db.vendor != "postgresql":
         wanted = _stored(db, wanted)
     known = {pk: _read[pk][1] for pk, revision in wanted.items() if pk in _read and _read[pk][0] == revision}
     missing = {pk: revision for pk, revision in wanted.items() if pk not in known}
-    return {**known, **_fetched(db, missing)} if missing else known
+    if not missing:
+        return known
+    if len(_read) > _MOST:
+        _read.clear()
+    fetched = _fetched(missing) if db.vendor == "postgresql" else _fetched_as_stored(missing)
+    _read.update(fetched)
+    return {**known, **{pk: webhook for pk, (_, webhook) in fetched.items()}}
 
 
 def _stored(db: BaseDatabaseWrapper, ids: Iterable[int]) -> dict[int, Any]:
@@ -42,15 +48,13 @@ def _stored(db: BaseDatabaseWrapper, ids: Iterable[int]) -> dict[int, Any]:
         return {row[0]: row for row in cursor.fetchall()}
 
 
-def _fetched(db: BaseDatabaseWrapper, missing: Mapping[int, Any]) -> dict[int, Webhook]:
-    if len(_read) > _MOST:
-        _read.clear()
-    if db.vendor != "postgresql":
-        found = webhooks().in_bulk(missing)
-        _read.update({pk: (missing[pk], webhook) for pk, webhook in found.items()})
-        return found
-    # A row may have changed since it was looked at: its revision is that which is read with it.
+def _fetched(ids: Iterable[int]) -> dict[int, tuple[Any, Webhook]]:
+    """Return webhooks with their revisions, for a row may have changed since it was looked at."""
     revision = RawSQL("webhooks_webhook.xmin::text::bigint", [], output_field=BigIntegerField())
-    read: dict[int, Any] = webhooks().annotate(revision=revision).in_bulk(missing)
-    _read.update({pk: (webhook.revision, webhook) for pk, webhook in read.items()})
-    return read
+    found: dict[int, Any] = webhooks().annotate(revision=revision).in_bulk(ids)
+    return {pk: (webhook.revision, webhook) for pk, webhook in found.items()}
+
+
+def _fetched_as_stored(stored: Mapping[int, Any]) -> dict[int, tuple[Any, Webhook]]:
+    """The same on SQLite, where the claim's transaction is alone: what is read now is what was compared."""
+    return {pk: (stored[pk], webhook) for pk, webhook in webhooks().in_bulk(stored).items()}

@@ -16,6 +16,10 @@ from ..models.instances import instance_of
 from .candidate_sql import IS_STILL_PENDING
 from .rows import deliveries, pending
 
+# The times and the claim are known, or nobody's business here: they would be a tenth of the claim to read.
+_UNREAD = frozenset({"created_at", "finished_at", "due_at", "claim"})
+_READ = [field.attname for field in Delivery._meta.concrete_fields if field.name not in _UNREAD]
+
 
 def take(ids: Sequence[int], token: uuid.UUID, now: datetime, until: datetime) -> list[Delivery]:
     """Claim those of these rows that are still due and that nobody else is taking, in the order given."""
@@ -39,11 +43,6 @@ def _taken(ids: Sequence[int], token: uuid.UUID, now: datetime, until: datetime)
     mine = deliveries().filter(pk__in=[delivery.id for delivery in found])
     mine.update(claim=token, due_at=until, lost_claims=F("lost_claims") + 1)
     return found
-
-
-# The times and the claim are known, or nobody's business here: they would be a tenth of the claim to read.
-_UNREAD = frozenset({"created_at", "finished_at", "due_at", "claim"})
-_READ = [field.attname for field in Delivery._meta.concrete_fields if field.name not in _UNREAD]
 
 
 def _made(rows: Iterable[Sequence[Any]]) -> list[Delivery]:

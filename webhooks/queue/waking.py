@@ -44,7 +44,7 @@ def clear_wake() -> None:
     db = connection()
     with db.cursor() as cursor:
         cursor.execute(
-            f"UPDATE {_table(db)} SET asked_at = NULL WHERE id = %s AND asked_at IS NOT NULL{_unflushed(db)}",  # noqa: S608
+            f"UPDATE {_table(db)} SET asked_at = NULL WHERE id = %s AND asked_at IS NOT NULL AND {_unflushed(db)}",  # noqa: S608  the name is ours; every value is a parameter
             [Waker.ROW],
         )
 
@@ -100,7 +100,7 @@ def _asked_and_notified(db: BaseDatabaseWrapper) -> bool:
         WITH asked AS (
             UPDATE {_table(db)} SET asked_at = statement_timestamp()
             WHERE id = %s AND (asked_at IS NULL OR asked_at < statement_timestamp() - %s * interval '1 second')
-            {_unflushed(db)} RETURNING id
+            AND {_unflushed(db)} RETURNING id
         )
         SELECT pg_notify(%s, '') FROM asked
     """  # noqa: S608  the name is ours; every value is a parameter
@@ -116,11 +116,12 @@ def _table(db: BaseDatabaseWrapper) -> str:
 def _unflushed(db: BaseDatabaseWrapper) -> str:
     """Return a condition, always true, that spares a statement alone in its transaction the wait for the disk.
 
-    Should the server's host end just then, somebody is woken once more, or half a minute later.
+    Should the server's host end just then, the change is lost: a drain is asked for once more, or not before
+    WAKE_AGAIN has passed.
     """
     if db.vendor != "postgresql":
-        return ""
-    return " AND set_config('synchronous_commit', 'off', true) = 'off'"
+        return "TRUE"
+    return "set_config('synchronous_commit', 'off', true) = 'off'"
 
 
 def _waker() -> models.QuerySet[Waker]:

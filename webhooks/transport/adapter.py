@@ -29,11 +29,11 @@ Result = tuple[Key, requests.Response | SendError]
 # How long the loop sleeps at most: the other side may have something new; seconds.
 _PAUSE = 0.01
 # How many requests are begun before those under way are looked after. Receivers that answer at once have then few open
-# together, which fit into the processor's cache: hundreds cost it almost twice as much.
-_AT_A_TURN = 32
-# After so many turns that ended no request, each begins with a rest: a receiver that floods would take the whole
-# processor to have its bytes thrown away. Seconds.
-_FRUITLESS_TURNS = 10
+# together, which fit into the processor's cache.
+_MOST_BEGUN = 32
+# After so many rounds that ended no request and left none to take, each begins with a rest: a receiver that floods
+# would take the whole processor to have its bytes thrown away. Seconds.
+_FRUITLESS_ROUNDS = 10
 _REST = 0.002
 
 
@@ -103,7 +103,7 @@ class CurlAdapter(BaseAdapter):
 
         `pairs` yields None when it has nothing at the moment; it is asked again while there are free slots, and
         may block only while it knows of nothing in flight. A `Prepared` request may carry bounds of its own.
-        `turn`: returns what libcurl is driven in, see `webhooks.turns`.
+        `turn`: makes the context in which libcurl is driven, entered anew each time; see `webhooks.turns`.
         """
         source = _Source(pairs)
         fruitless = 0
@@ -116,7 +116,7 @@ class CurlAdapter(BaseAdapter):
                 may_take_more = source.ready and self._in_flight < self.bounds.concurrency
                 fruitless = 0 if results or may_take_more else fruitless + 1
                 if fruitless:
-                    yield from self._pause(_REST if fruitless > _FRUITLESS_TURNS else 0)
+                    yield from self._pause(_REST if fruitless > _FRUITLESS_ROUNDS else 0)
         finally:
             self._waiting.clear()
             for transfer in list(self._busy):  # only when the caller left early
@@ -127,8 +127,8 @@ class CurlAdapter(BaseAdapter):
         return len(self._busy) + len(self._waiting)
 
     def _take(self, source: _Source) -> Iterator[Result]:
-        """Take a few requests while there are free slots; yield those that cannot be sent."""
-        for _ in range(_AT_A_TURN):
+        """Take up to `_MOST_BEGUN` requests while there are free slots; yield those that cannot be sent."""
+        for _ in range(_MOST_BEGUN):
             if self._in_flight >= self.bounds.concurrency or not (pair := source.next()):
                 break
             try:

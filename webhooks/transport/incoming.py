@@ -42,6 +42,8 @@ class BoundedResponse(requests.Response):
 # thread from everybody else's requests.
 MAX_HEADER_LINES = 1000
 MAX_HEADER_BYTES = 256 * 1024
+# Most lines are those of the response before; longer ones, in bytes, are as good as never.
+_COMMON = 100
 
 
 class Incoming:
@@ -114,7 +116,7 @@ def _text(line: bytes) -> str:
 
 
 def _parsed(lines: Iterable[bytes]) -> Headers:
-    """Return header lines by name; the values of a repeated name are joined (RFC 9110 5.3)."""
+    """Return header lines by name; the values of a repeated name are joined."""
     headers = Headers()
     for line in lines:
         field = _common_field(line) if len(line) <= _COMMON else _field(line)
@@ -128,6 +130,4 @@ def _field(line: bytes) -> tuple[str, str] | None:
     return (name, value.strip()) if colon else None
 
 
-# Most lines are those of the response before; longer ones are as good as never.
-_COMMON = 100
 _common_field = lru_cache(maxsize=1024)(_field)
