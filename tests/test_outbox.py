@@ -8,7 +8,7 @@ import sys
 from datetime import timedelta
 
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
 from django_q.models import OrmQ
 
 from tests.factories import make_webhook, make_workspace
@@ -64,7 +64,7 @@ def test_a_rollback_leaves_nothing_and_asks_for_no_drain(
 
 
 EMIT = """
-from django.db import transaction
+from django.db import connection, transaction
 from webhooks.events import emit
 from webhooks.models import Webhook
 from webhooks.queue import waking
@@ -131,3 +131,12 @@ def test_what_was_sent_but_not_recorded_is_sent_again_with_the_same_id(webhook, 
     delivery = Delivery.objects.get()
     assert (delivery.status, delivery.attempt_count, delivery.lost_claims) == ("succeeded", 1, 0)
     assert Attempt.objects.count() == 1
+
+
+@pytest.mark.skipif("connection.vendor != 'postgresql'", reason="PostgreSQL's commits")
+def test_a_wake_up_leaves_the_callers_commit_as_it_is(workspace):
+    with transaction.atomic(), connection.cursor() as cursor:
+        queue.clear_wake()
+        queue.wake()
+        cursor.execute("SHOW synchronous_commit")
+        assert cursor.fetchone() == ("on",)

@@ -52,6 +52,7 @@ def test_attempts_know_the_keys_that_they_were_stored_under(workspace):
         verdicts = [verdict(claimed, delivery) for delivery in reversed(part)]
         record(verdicts, claimed.now)
         for one in verdicts:
+            assert (one.attempt._state.adding, one.attempt._state.db) == (False, "default")
             stored = Attempt.objects.get(pk=one.attempt.pk)
             assert (stored.delivery_id, stored.started_at) == (one.attempt.delivery_id, claimed.now)
             assert (stored.request_headers, stored.late) == ({}, False)

@@ -9,6 +9,7 @@ from webhooks import actions, encoding, engine, queue, signals
 from webhooks.collector import THRESHOLD
 from webhooks.engine import drain
 from webhooks.events import emit
+from webhooks.exceptions import InvalidRequest
 from webhooks.models import Delivery
 from webhooks.transport.incoming import _parsed
 
@@ -30,6 +31,39 @@ def test_an_event_is_written_once_for_all_that_get_it(workspace, receiver, setti
     assert drain(linger=0) == 6
     assert sorted(calls) == sorted(str(event.pk) for event in events)
     assert len({request.body for request in receiver.requests}) == 2
+
+
+class Encoder:
+    """What a project may have: it has an order, and no hash."""
+
+    def __eq__(self, other):
+        return self is other
+
+    def __call__(self, envelope):
+        return encoding.encode_json(envelope)
+
+
+unhashable = Encoder()
+
+
+def test_an_encoder_needs_no_hash(workspace, receiver, settings):
+    settings.WEBHOOKS = {**settings.WEBHOOKS, "ENCODERS": {"text/x": f"{__name__}.unhashable"}}
+    make_webhook(workspace, callback_url=receiver.url, content_type="text/x")
+    emit("order.created", workspace=workspace, data={})
+    assert drain(linger=0) == 1
+    assert Delivery.objects.get().status == "succeeded"
+
+
+def test_what_cannot_be_sent_keeps_nothing_else_alive(workspace, receiver, monkeypatch):
+    seen = []
+    judged = engine.judged
+    monkeypatch.setattr(engine, "judged", lambda one, jitter: seen.append(one.result) or judged(one, jitter))
+    make_webhook(workspace, callback_url=receiver.url, content_type="text/unknown")
+    emit("order.created", workspace=workspace, data={})
+    assert drain(linger=0) == 1
+    [error] = seen
+    assert isinstance(error, InvalidRequest)
+    assert error.__traceback__ is None
 
 
 def test_a_webhook_is_made_anew_only_when_its_row_has_changed(workspace):
@@ -64,7 +98,7 @@ def test_while_a_drain_runs_the_collector_is_patient_and_the_turn_its_own(worksp
         signals.attempt_finished.disconnect(look)
     assert seen == [(THRESHOLD, True)]
     assert gc.get_threshold() == before
-    assert not drains[-1].sender.turns._is_held
+    assert not drains[-1].sender.turns._turn.locked()
 
 
 def noted(step, drains):

@@ -1,4 +1,5 @@
 import threading
+from functools import partial
 
 import pytest
 
@@ -71,15 +72,57 @@ def test_a_turn_that_does_not_come_is_done_without(own, monkeypatch):
         assert not own._turn.acquire(blocking=False)  # not given back by who had not got it
 
 
+class Connection:
+    """As much of a database connection as matters here."""
+
+    def __init__(self):
+        self.execute_wrappers = []
+
+    def execute(self, sql):
+        def innermost(sql, parameters, many, context):
+            return sql
+
+        execute = innermost
+        for wrapper in reversed(self.execute_wrappers):
+            execute = partial(wrapper, execute)
+        return execute(sql, [], False, {})
+
+
 def test_a_statement_is_executed_while_the_other_has_its_turn(own):
-    def execute(sql, parameters, many, context):
+    db = Connection()
+
+    def look(execute, *statement):
         assert own._turn.acquire(timeout=10)
         own._turn.release()
-        return (sql, parameters)
+        return execute(*statement)
 
-    with own.held():
-        assert own.given_up_for(execute, "SELECT 1", [], False, {}) == ("SELECT 1", [])
-        assert not own._turn.acquire(blocking=False)
+    with own.held(), own.given_up_for_statements(db):
+        db.execute_wrappers.append(look)
+        assert db.execute("SELECT 1") == "SELECT 1"
+        assert own._turn.locked()
+    assert db.execute_wrappers == [look]  # the project's own, which came later, stays
+
+
+def test_another_threads_statement_on_the_same_connection_takes_nobodys_turn(own):
+    db, results = Connection(), []
+    with own.held(), own.given_up_for_statements(db):
+        in_thread(lambda: results.append((db.execute("SELECT 1"), own._turn.locked()))).join(10)
+        assert own._turn.locked()
+    assert results == [("SELECT 1", True)]
+
+
+def test_a_statement_within_a_statement_is_executed(own):
+    db = Connection()
+
+    def explain(execute, sql, *rest):
+        if not sql.startswith("EXPLAIN"):
+            db.execute(f"EXPLAIN {sql}")
+        return execute(sql, *rest)
+
+    with own.held(), own.given_up_for_statements(db):
+        db.execute_wrappers.append(explain)
+        assert db.execute("SELECT 1") == "SELECT 1"
+        assert own._turn.locked()
 
 
 def test_what_interrupts_the_wait_for_the_turn_is_what_is_raised(own):

@@ -34,5 +34,5 @@ def patient_collector() -> Iterator[None]:
     finally:
         with _lock:
             _patient -= 1
-            if _patient == 0:
+            if _patient == 0 and gc.get_threshold()[0] == THRESHOLD:
                 gc.set_threshold(*_before)

@@ -13,7 +13,6 @@ import time
 import uuid
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from typing import NamedTuple, TypeVar
 
@@ -107,7 +106,8 @@ class Drain:
     def run(self) -> int:
         self.sender.start()
         try:
-            with patient_collector(), self.sender.turns.held(), self._giving_up_turns():
+            turns = self.sender.turns
+            with patient_collector(), turns.held(), turns.given_up_for_statements(connection()):
                 while self.step():
                     pass
         finally:
@@ -118,10 +118,6 @@ class Drain:
                 queue.stop_lingering(self.id)
         self._ask_for_another()
         return self.recorded
-
-    def _giving_up_turns(self) -> AbstractContextManager[None]:
-        """Let curl's thread have its turn while a statement is executed."""
-        return connection().execute_wrapper(self.sender.turns.given_up_for)
 
     def step(self) -> bool:
         """Do one round; return whether there is another."""
@@ -163,7 +159,9 @@ class Drain:
                 self._put_off(self.outstanding[delivery.id], error)
             except InvalidRequest as error:
                 now_read = time.monotonic()
-                unsendable.append(_result(self.outstanding[delivery.id], error, now_read, now_read))
+                # Without the traceback, which would keep all that was claimed with it.
+                kept = error.with_traceback(None)
+                unsendable.append(_result(self.outstanding[delivery.id], kept, now_read, now_read))
             else:
                 self.outstanding[delivery.id] = _Outstanding(claim, delivery, request)
                 self.sender.put(delivery.id, request, sendable_until)

@@ -108,16 +108,13 @@ def build(
 def request_body(webhook: Webhook, event: Event) -> bytes:
     """Return the payload: the body, or for GET, which has none, the value of the query parameter `payload`.
 
-    It is made once for each event, as it was loaded, and encoder.
+    It is made once for each event, as it was loaded, and content type.
     Raises InvalidRequest when the content type has no encoder, or the encoder fails.
     """
     # The query carries the JSON envelope whatever the content type says: a GET has none.
     content_type = encoding.JSON if webhook.method == Webhook.Method.GET else webhook.content_type
     try:
-        encoder = _encoder(content_type)
-        if encoder in event.payloads:
-            return event.payloads[encoder]
-        payload = encoder(event.envelope)
+        payload = event.payloads.get(content_type) or _encoder(content_type)(event.envelope)
     except InvalidRequest:
         raise
     except Exception as error:  # a project's encoder may raise anything
@@ -126,7 +123,7 @@ def request_body(webhook: Webhook, event: Event) -> bytes:
         ) from error
     if not isinstance(payload, bytes):
         raise InvalidRequest("encoding", f"The encoder of {content_type} returned no bytes.")
-    event.payloads[encoder] = payload
+    event.payloads[content_type] = payload
     return payload
 
 

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
+
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 # How long curl's thread waits for its turn before it goes on without, for libcurl's clock runs on meanwhile; seconds.
 LONGEST_WAIT = 0.02
@@ -24,8 +26,9 @@ class Turns:
 
     def __init__(self) -> None:
         self._turn = threading.Lock()
-        # By the thread that calls `held()`. Not so within it, if taking it again was interrupted.
-        self._is_held = False
+        # The thread in `held()`, while it has the turn. Nobody, too, where taking it again was interrupted.
+        self._holder: int | None = None
+        self._was_missed = False
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -38,24 +41,36 @@ class Turns:
 
     @contextmanager
     def given_up(self) -> Iterator[None]:
-        """Let the other have it while the caller, whose it is, waits for something."""
-        was_held = self._is_held
+        """Let the other have it while the caller waits for something; if it is the caller's."""
+        was_mine = self._holder == threading.get_ident()
         self._leave()
         try:
             yield
         finally:
-            if was_held:
+            if was_mine:
                 self._take()
 
-    def given_up_for(self, execute: Any, *statement: Any) -> Any:
-        """Execute a statement meanwhile: a wrapper for Django's `connection.execute_wrapper`."""
+    @contextmanager
+    def given_up_for_statements(self, db: BaseDatabaseWrapper) -> Iterator[None]:
+        """Let the other have it during each statement on a connection, which threads may share."""
+        wrapper = self._execute
+        db.execute_wrappers.append(wrapper)
+        try:
+            yield
+        finally:
+            # Not `db.execute_wrapper()`, which removes the last: a project may have added one of its own meanwhile.
+            with suppress(ValueError):
+                db.execute_wrappers.remove(wrapper)
+
+    def _execute(self, execute: Any, *statement: Any) -> Any:
         with self.given_up():
             return execute(*statement)
 
     @contextmanager
     def awaited(self) -> Iterator[None]:
-        """Have the turn for the duration, or go on without it."""
-        is_mine = self._turn.acquire(timeout=LONGEST_WAIT)
+        """Have the turn for the duration, or go on without it: at once, if the last time it did not come."""
+        is_mine = self._turn.acquire(timeout=0 if self._was_missed else LONGEST_WAIT)
+        self._was_missed = not is_mine
         try:
             yield
         finally:
@@ -64,9 +79,9 @@ class Turns:
 
     def _take(self) -> None:
         self._turn.acquire()
-        self._is_held = True
+        self._holder = threading.get_ident()
 
     def _leave(self) -> None:
-        if self._is_held:
-            self._is_held = False
+        if self._holder == threading.get_ident():
+            self._holder = None
             self._turn.release()

@@ -12,7 +12,7 @@ from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
 from .. import catalogue
-from ..encoding import Encoder, Envelope
+from ..encoding import Envelope
 from ..fields import WorkspaceForeignKey
 
 
@@ -71,8 +71,8 @@ class Event(models.Model):
         return f"{self.type} {self.id}"
 
     @cached_property
-    def payloads(self) -> dict[Encoder, bytes]:
-        """Payloads already made of it, by encoder: many webhooks may get the same event."""
+    def payloads(self) -> dict[str, bytes]:
+        """Payloads already made of it, by content type: many webhooks may get the same event."""
         return {}
 
     @property

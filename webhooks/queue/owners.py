@@ -26,7 +26,11 @@ def owners_of(rows: Iterable[Candidate]) -> dict[int, Webhook]:
     db = connection()
     if db.vendor != "postgresql":
         wanted = _stored(db, wanted)
-    known = {pk: _read[pk][1] for pk, revision in wanted.items() if pk in _read and _read[pk][0] == revision}
+    known = {}
+    for pk, revision in wanted.items():
+        read = _read.get(pk)
+        if read is not None and read[0] == revision:
+            known[pk] = read[1]
     missing = {pk: revision for pk, revision in wanted.items() if pk not in known}
     if not missing:
         return known

@@ -116,10 +116,10 @@ def _table(db: BaseDatabaseWrapper) -> str:
 def _unflushed(db: BaseDatabaseWrapper) -> str:
     """Return a condition, always true, that spares a statement alone in its transaction the wait for the disk.
 
-    Should the server's host end just then, the change is lost: a drain is asked for once more, or not before
-    WAKE_AGAIN has passed.
+    Should the server end just then, the change is lost: a drain is asked for once more, or not before WAKE_AGAIN has
+    passed. Within a transaction of the caller's it would hold for all of that.
     """
-    if db.vendor != "postgresql":
+    if db.vendor != "postgresql" or db.in_atomic_block:
         return "TRUE"
     return "set_config('synchronous_commit', 'off', true) = 'off'"
 

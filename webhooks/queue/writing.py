@@ -12,7 +12,7 @@ from typing import Any
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from ..models import Attempt, Delivery, Webhook, WebhookState
-from ..models.database import connection
+from ..models.database import alias, connection
 from .candidate_sql import IS_STILL_PENDING
 from .rows import pending, states, webhooks
 from .states import HEALTHY
@@ -103,7 +103,12 @@ def _insert(db: BaseDatabaseWrapper, attempts: Sequence[Attempt]) -> None:
         [last] = cursor.fetchone()
     # Nobody else inserts meanwhile, so the keys rise by one.
     for place, attempt in enumerate(reversed(attempts)):
-        attempt.id = last - place
+        _stored_as(attempt, last - place)
+
+
+def _stored_as(attempt: Attempt, key: int) -> None:
+    attempt.id = key
+    attempt._state.adding, attempt._state.db = False, alias()
 
 
 def _update(db: BaseDatabaseWrapper, mine: Sequence[Verdict], now: datetime) -> None:
@@ -142,7 +147,8 @@ def _written_in_one(db: BaseDatabaseWrapper, verdicts: Sequence[Verdict], now: d
         cursor.execute(_sql(db), [rows, now])
         found = {row[0]: row[1:] for row in cursor.fetchall()}
     for verdict in verdicts:
-        verdict.attempt.id, webhook_id, ordered, unwell = found[verdict.attempt.delivery_id]
+        key, webhook_id, ordered, unwell = found[verdict.attempt.delivery_id]
+        _stored_as(verdict.attempt, key)
         verdict.attempt.late = webhook_id is None
         if webhook_id is not None:
             written.owners[verdict.attempt.delivery_id] = webhook_id
