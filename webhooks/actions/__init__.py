@@ -5,7 +5,7 @@
 """
 
 from .deliveries import cancel, redeliver, send_test
-from .recovery import Missed, missed, recover
+from .recovery import INACTIVE, Missed, missed, recover
 from .registration import CHANGEABLE, activate, change, create, deactivate, delete, resume
 from .rows import CHANGED_SINCE
 from .secret import finish_rotation, remove_secret, rotate_secret
@@ -13,6 +13,7 @@ from .secret import finish_rotation, remove_secret, rotate_secret
 __all__ = [
     "CHANGEABLE",
     "CHANGED_SINCE",
+    "INACTIVE",
     "Missed",
     "activate",
     "cancel",

@@ -21,7 +21,8 @@ from .deletion import NamesWhatIsDeleted
 from .forms import SENSITIVE, WebhookForm
 from .health import HealthPages
 from .history import LoggedByActions
-from .scope import ScopedAdmin, sees_several, workspaces, workspaces_granting
+from .recovery import RecoveryPages
+from .scope import sees_several, workspaces, workspaces_granting
 from .secret import SecretPages, told
 
 
@@ -44,7 +45,7 @@ class WebhookList(ChangeList):
 
 @admin.register(Webhook)
 class WebhookAdmin(
-    LoggedByActions, NamesWhatIsDeleted, WebhookColumns, HealthPages, SecretPages, ScopedAdmin
+    LoggedByActions, NamesWhatIsDeleted, WebhookColumns, HealthPages, RecoveryPages, SecretPages
 ):
     form = WebhookForm
     search_fields = ("name", "callback_url")
