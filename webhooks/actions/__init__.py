@@ -5,7 +5,7 @@
 """
 
 from .deliveries import cancel, redeliver, send_test
-from .recovery import INACTIVE, Missed, missed, recover
+from .recovery import INACTIVE, OLDEST, Missed, missed, recover
 from .registration import CHANGEABLE, activate, change, create, deactivate, delete, resume
 from .rows import CHANGED_SINCE
 from .secret import finish_rotation, remove_secret, rotate_secret
@@ -14,6 +14,7 @@ __all__ = [
     "CHANGEABLE",
     "CHANGED_SINCE",
     "INACTIVE",
+    "OLDEST",
     "Missed",
     "activate",
     "cancel",

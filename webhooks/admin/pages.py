@@ -2,14 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
+from django.contrib import messages
+from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 
+from ..exceptions import ConcurrentChange
 from ..models import Webhook
 from .scope import ScopedAdmin
+
+
+def told(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """Answer what somebody else did in the meantime with a sentence, on the page as it is now."""
+
+    @wraps(view)
+    def wrapped(model_admin: Any, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        try:
+            return view(model_admin, request, *args, **kwargs)
+        except ConcurrentChange as error:
+            messages.error(request, str(error))
+        except ValidationError as error:
+            for message in error.messages:
+                messages.error(request, message)
+        return HttpResponseRedirect(request.get_full_path())
+
+    return wrapped
 
 
 class OwnPages(ScopedAdmin):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django import forms
@@ -18,8 +18,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from .. import actions
 from ..models import Webhook
 from ..standing import state_of
-from .pages import OwnPages
-from .secret import told
+from .pages import OwnPages, told
 
 # Since when, where nobody knows of a failure.
 LAST_DAY = timedelta(hours=24)
@@ -36,6 +35,10 @@ class RecoveryForm(forms.Form):
         self.label_suffix = ""
         zone = timezone.get_current_timezone_name()
         self.fields["since"].help_text = _("Date and time in the time zone %(zone)s.") % {"zone": zone}
+
+    def clean_since(self) -> datetime:
+        # What is shown of it must be a time in every zone.
+        return max(self.cleaned_data["since"], actions.OLDEST)
 
 
 class RecoveryPages(OwnPages):

@@ -21,9 +21,10 @@ from .deletion import NamesWhatIsDeleted
 from .forms import SENSITIVE, WebhookForm
 from .health import HealthPages
 from .history import LoggedByActions
+from .pages import told
 from .recovery import RecoveryPages
 from .scope import sees_several, workspaces, workspaces_granting
-from .secret import SecretPages, told
+from .secret import SecretPages
 
 
 class WebhookList(ChangeList):
