@@ -27,7 +27,9 @@ LAST_DAY = timedelta(hours=24)
 class RecoveryForm(forms.Form):
     since = forms.DateTimeField(
         label=gettext_lazy("Since"),
-        widget=forms.DateTimeInput(attrs={"type": "datetime-local", "step": "any"}, format="%Y-%m-%dT%H:%M"),
+        widget=forms.DateTimeInput(
+            attrs={"type": "datetime-local", "step": "any", "class": "vTextField"}, format="%Y-%m-%dT%H:%M"
+        ),
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
