@@ -9,6 +9,7 @@ from django.contrib.admin.models import LogEntry
 from django.test import Client
 from django.utils import timezone
 
+from tests import own_workspace  # noqa: F401
 from tests.factories import make_user, make_webhook, make_workspace
 from tests.test_admin import page, text
 from webhooks import actions
