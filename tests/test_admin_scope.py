@@ -47,6 +47,7 @@ def outcome(response):
         "webhook_secret",
         "webhook_secret_remove",
         "webhook_secret_finish",
+        "webhook_recover",
     ],
 )
 @pytest.mark.parametrize("method", ["get", "post"])
@@ -261,6 +262,7 @@ def test_posts_without_a_csrf_token_are_refused(owner):
         page("webhook_secret_remove", webhook.pk),
         page("webhook_secret_finish", webhook.pk),
         page("webhook_resume", webhook.pk),
+        page("webhook_recover", webhook.pk),
         page("delivery_redeliver", delivery.pk),
     ):
         assert browser.post(address).status_code == 403, address

@@ -5,6 +5,7 @@ import uuid
 import pytest
 from django.apps import apps
 from django.contrib.auth import get_user_model
+from django.utils import timezone
 from rest_framework.authtoken.models import Token
 from rest_framework.settings import DEFAULTS, IMPORT_STRINGS, APISettings
 from rest_framework.test import APIClient
@@ -21,8 +22,8 @@ BASE = "/api/v1/workspaces/acme/"
 WEBHOOK = {"name": "New", "callback_url": "https://example.com/hook", "events": ["*"]}
 SECRET = "correct-horse-battery"
 NEWER = "battery-staple"
-# What the API can be asked for: nothing recovers yet.
-EVERYTHING = {"view", "add", "change", "delete", "redeliver", "secret"}
+# What the API can be asked for.
+EVERYTHING = {"view", "add", "change", "delete", "redeliver", "recover", "secret"}
 ROLE_TABLE = {
     "owner": EVERYTHING,
     "admin": EVERYTHING,
@@ -59,6 +60,7 @@ def everything_asked(client, base, webhook, delivery, event):
         yield "view", client.get(base + path)
     yield "add", client.post(f"{base}webhooks/", WEBHOOK, format="json")
     yield "change", client.post(f"{one}resume/")
+    yield "recover", client.post(f"{one}recover/", {"since": timezone.now().isoformat()}, format="json")
     yield "change", patch(max_attempts=3)
     yield "change", patch(is_active=False)
     yield "change", client.put(one, {**WEBHOOK, "name": "Put"}, format="json")

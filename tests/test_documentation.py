@@ -65,6 +65,7 @@ ROUTES = {
     "webhook-rotate-secret": "POST webhooks/<id>/rotate-secret/",
     "webhook-finish-rotation": "POST webhooks/<id>/finish-rotation/",
     "webhook-resume": "POST webhooks/<id>/resume/",
+    "webhook-recover": "POST webhooks/<id>/recover/",
     "delivery-list": "GET deliveries/",
     "delivery-detail": "GET deliveries/<id>/",
     "delivery-redeliver": "POST deliveries/<id>/redeliver/",

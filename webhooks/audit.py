@@ -60,6 +60,11 @@ def rotated(until: datetime | None) -> str:
     return f"Secret rotated; the former one signs until {until.astimezone(timezone.utc):%Y-%m-%d %H:%M} UTC."
 
 
+def recovered(since: datetime, count: int) -> str:
+    moment = f"{since.astimezone(timezone.utc):%Y-%m-%d %H:%M:%S} UTC"
+    return f"Recovered since {moment}: {count} {'delivery' if count == 1 else 'deliveries'}."
+
+
 def _label(webhook: Webhook, name: str, columns: Mapping[str, Any]) -> str:
     field: Any = Webhook._meta.get_field(name)
     label = str(field.verbose_name)

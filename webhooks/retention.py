@@ -58,7 +58,7 @@ def _prune_workspace(key: Any, before: datetime, batch: int) -> int:
     total = sum(_remove_ended(ids, before) for ids in _older(deliveries, "created_at", before, batch))
     events = Event.objects.using(alias()).filter(workspace=key)
     for ids in _older(events, "occurred_at", before, batch):
-        _not_owed(events.filter(pk__in=ids)).delete()
+        _remove_not_owed(ids)
     return total
 
 
@@ -114,7 +114,15 @@ def _ended(before: datetime) -> QuerySet[Delivery]:
 def _remove_events(before: datetime, batch: int) -> None:
     events = _not_owed(Event.objects.using(alias()).filter(occurred_at__lt=before))
     while ids := list(events.values_list("pk", flat=True)[:batch]):
-        Event.objects.using(alias()).filter(pk__in=ids).delete()
+        _remove_not_owed(ids)
+
+
+def _remove_not_owed(ids: list[Any]) -> None:
+    """Remove those of the events that nobody owes, locked and then asked: one may just be recovered."""
+    events = Event.objects.using(alias())
+    with transaction.atomic(using=alias()):
+        ids = list(events.filter(pk__in=ids).order_by("pk").select_for_update().values_list("pk", flat=True))
+        _not_owed(events.filter(pk__in=ids)).delete()
 
 
 def _not_owed(events: QuerySet[Event]) -> QuerySet[Event]:

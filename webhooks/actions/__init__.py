@@ -5,6 +5,7 @@
 """
 
 from .deliveries import cancel, redeliver, send_test
+from .recovery import INACTIVE, OLDEST, Missed, missed, recover
 from .registration import CHANGEABLE, activate, change, create, deactivate, delete, resume
 from .rows import CHANGED_SINCE
 from .secret import finish_rotation, remove_secret, rotate_secret
@@ -12,6 +13,9 @@ from .secret import finish_rotation, remove_secret, rotate_secret
 __all__ = [
     "CHANGEABLE",
     "CHANGED_SINCE",
+    "INACTIVE",
+    "OLDEST",
+    "Missed",
     "activate",
     "cancel",
     "change",
@@ -19,6 +23,8 @@ __all__ = [
     "deactivate",
     "delete",
     "finish_rotation",
+    "missed",
+    "recover",
     "redeliver",
     "remove_secret",
     "resume",

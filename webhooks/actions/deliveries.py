@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 from django.db import transaction
@@ -29,22 +29,32 @@ def redeliver(deliveries: Iterable[Delivery], *, by: Any, via: str = "") -> int:
     count = 0
     with transaction.atomic(using=alias()):
         for ids in _batches(deliveries):
-            rows = Delivery.objects.using(alias()).filter(pk__in=ids, status__in=ENDED)
-            present = rows.filter(webhook__deleted_at__isnull=True).order_by("pk")
-            found = list(present.select_for_update(of=("self",)))
-            count += rows.filter(pk__in=_ids(found)).update(
-                status=Delivery.Status.PENDING,
-                ended_because="",
-                due_at=queue.Now(),
-                finished_at=None,
-                claim=None,
-                lost_claims=0,
-                attempts_before=F("attempt_count"),
-            )
+            found = begin_anew(ids, among=ENDED)
+            count += len(found)
             note(found, "Redelivered.", by, via)
         if count:
             queue.wake_after_commit()
     return count
+
+
+def begin_anew(ids: Collection[int], *, among: Collection[Delivery.Status]) -> list[Delivery]:
+    """Make ended deliveries due, in the caller's transaction, and return them: those of the statuses `among`.
+
+    Those of a deleted webhook are left as they are.
+    """
+    rows = Delivery.objects.using(alias()).filter(pk__in=ids, status__in=among)
+    present = rows.filter(webhook__deleted_at__isnull=True).order_by("pk")
+    found = list(present.select_for_update(of=("self",)))
+    rows.filter(pk__in=_ids(found)).update(
+        status=Delivery.Status.PENDING,
+        ended_because="",
+        due_at=queue.Now(),
+        finished_at=None,
+        claim=None,
+        lost_claims=0,
+        attempts_before=F("attempt_count"),
+    )
+    return found
 
 
 def cancel(deliveries: Iterable[Delivery], *, by: Any, via: str = "") -> int:

@@ -18,6 +18,7 @@ CHANGED_SINCE = (
     "This webhook was changed since you opened this page. Nothing was saved: "
     "open it again, and repeat your changes."
 )
+DELETED = "This webhook was deleted in the meantime."
 
 
 def save(
@@ -42,7 +43,7 @@ def locked(webhook: Webhook, version: int | None = None) -> Webhook:
     rows = Webhook.objects.using(alias()).select_for_update(no_key=True)
     stored = rows.filter(pk=webhook.pk).first()
     if stored is None:
-        raise ConcurrentChange("This webhook was deleted in the meantime.")
+        raise ConcurrentChange(DELETED)
     if version is not None and stored.version != version:
         raise ConcurrentChange(CHANGED_SINCE)
     return stored

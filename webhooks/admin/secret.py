@@ -2,44 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import wraps
 from typing import Any
 
-from django.contrib import admin, messages
+from django.contrib import messages
 from django.contrib.admin.utils import unquote
-from django.core.exceptions import PermissionDenied, ValidationError
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.template.response import TemplateResponse
-from django.urls import reverse
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
 from django.utils.decorators import method_decorator
 from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 
 from .. import actions
-from ..exceptions import ConcurrentChange
 from ..models import Webhook
 from .forms import SecretForm
+from .pages import OwnPages, told
 
 
-def told(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
-    """Answer what somebody else did in the meantime with a sentence, on the page as it is now."""
-
-    @wraps(view)
-    def wrapped(model_admin: Any, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        try:
-            return view(model_admin, request, *args, **kwargs)
-        except ConcurrentChange as error:
-            messages.error(request, str(error))
-        except ValidationError as error:
-            for message in error.messages:
-                messages.error(request, message)
-        return HttpResponseRedirect(request.get_full_path())
-
-    return wrapped
-
-
-class SecretPages(admin.ModelAdmin):
+class SecretPages(OwnPages):
     """The pages beside the webhook's form. Every admin page is sent with `Cache-Control: no-store`."""
 
     @told
@@ -98,22 +77,3 @@ class SecretPages(admin.ModelAdmin):
 
     def has_secret_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         raise NotImplementedError
-
-    def _back(self, webhook: Webhook) -> HttpResponse:
-        return HttpResponseRedirect(reverse("admin:webhooks_webhook_change", args=[webhook.pk]))
-
-    def _page(
-        self, request: HttpRequest, webhook: Webhook, name: str, title: str, **context: Any
-    ) -> HttpResponse:
-        return TemplateResponse(
-            request,
-            f"admin/webhooks/webhook/{name}.html",
-            {
-                **self.admin_site.each_context(request),
-                "title": title,
-                "subtitle": str(webhook),
-                "opts": self.opts,
-                "original": webhook,
-                **context,
-            },
-        )

@@ -21,8 +21,10 @@ from .deletion import NamesWhatIsDeleted
 from .forms import SENSITIVE, WebhookForm
 from .health import HealthPages
 from .history import LoggedByActions
-from .scope import ScopedAdmin, sees_several, workspaces, workspaces_granting
-from .secret import SecretPages, told
+from .pages import told
+from .recovery import RecoveryPages
+from .scope import sees_several, workspaces, workspaces_granting
+from .secret import SecretPages
 
 
 class WebhookList(ChangeList):
@@ -44,7 +46,7 @@ class WebhookList(ChangeList):
 
 @admin.register(Webhook)
 class WebhookAdmin(
-    LoggedByActions, NamesWhatIsDeleted, WebhookColumns, HealthPages, SecretPages, ScopedAdmin
+    LoggedByActions, NamesWhatIsDeleted, WebhookColumns, HealthPages, RecoveryPages, SecretPages
 ):
     form = WebhookForm
     search_fields = ("name", "callback_url")

@@ -30,6 +30,7 @@ from .authentication import authentication_classes
 from .errors import answered
 from .filters import DeliveryFilter
 from .health import Resumable
+from .recovery import Recoverable
 
 
 class NewestFirst(CursorPagination):
@@ -96,7 +97,7 @@ class WorkspaceViewSet(GenericViewSet[Any]):
         return {**super().get_serializer_context(), "workspace": workspace, "payloads": payloads}
 
 
-class WebhookViewSet(Resumable, WorkspaceViewSet, ModelViewSet[Webhook]):
+class WebhookViewSet(Resumable, Recoverable, WorkspaceViewSet, ModelViewSet[Webhook]):
     serializer_class = serializers.WebhookSerializer
     lookup_value_regex = "[0-9]{1,18}"
     needs = {
@@ -107,6 +108,7 @@ class WebhookViewSet(Resumable, WorkspaceViewSet, ModelViewSet[Webhook]):
         "rotate_secret": "secret",
         "finish_rotation": "secret",
         "resume": "change",
+        "recover": "recover",
     }
 
     def get_queryset(self) -> QuerySet[Webhook]:
