@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from django.db import connections
 
+from tests.factories import make_user
+
 
 @pytest.fixture
 def screenshots(tmp_path):
@@ -28,3 +30,11 @@ def browser(require, monkeypatch):
         browser.close()
         # Playwright's event loop gave this thread connections of its own, which would outlive the test database.
         connections.close_all()
+
+
+@pytest.fixture
+def cookie(client, workspace, live_server):
+    """The session of an owner who has logged in."""
+    client.force_login(make_user("olga", role="owner", workspace=workspace))
+    session = client.cookies["sessionid"].value
+    return {"name": "sessionid", "value": session, "url": live_server.url}

@@ -5,20 +5,13 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from tests.factories import make_user, make_webhook
+from tests.factories import make_webhook
 from tests.test_admin import make_delivery, page
 from webhooks.models import WebhookState
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 VIEWPORTS = {"wide": {"width": 1280, "height": 900}, "narrow": {"width": 400, "height": 800}}
-
-
-@pytest.fixture
-def cookie(client, workspace, live_server):
-    client.force_login(make_user("olga", role="owner", workspace=workspace))
-    session = client.cookies["sessionid"].value
-    return {"name": "sessionid", "value": session, "url": live_server.url}
 
 
 @pytest.fixture
