@@ -5,7 +5,8 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
 
 from webhooks.conf import workspace_model
-from webhooks.models import Webhook
+from webhooks.events import emit
+from webhooks.models import Delivery, Webhook
 
 SECRET = "s3cret-é"
 
@@ -34,6 +35,16 @@ def make_webhook(workspace, *, patterns=("*",), **fields):
     fields = {"name": "CRM", "callback_url": "http://127.0.0.1:9/", **fields}
     webhook = Webhook.objects.create(workspace=workspace, **fields)
     webhook.subscribe(*patterns)
+    return webhook
+
+
+def make_webhook_that_missed(workspace):
+    """One that missed two events, and failed to get a third."""
+    for _ in range(2):
+        emit("order.created", workspace=workspace, data={})
+    webhook = make_webhook(workspace, patterns=("order.*",))
+    emit("order.created", workspace=workspace, data={})
+    Delivery.objects.update(status="failed")
     return webhook
 
 

@@ -10,11 +10,10 @@ from django.test import Client
 from django.utils import timezone
 
 from tests import own_workspace  # noqa: F401
-from tests.factories import make_user, make_webhook, make_workspace
+from tests.factories import make_user, make_webhook, make_webhook_that_missed, make_workspace
 from tests.test_admin import page, text
 from webhooks import actions
 from webhooks.actions import recovery
-from webhooks.events import emit
 from webhooks.models import Delivery, Webhook, WebhookState
 
 pytestmark = pytest.mark.django_db
@@ -24,13 +23,7 @@ MINUTES = "%Y-%m-%dT%H:%M"
 
 @pytest.fixture
 def webhook(owner, workspace):
-    """One that missed two events, and failed to get a third."""
-    for _ in range(2):
-        emit("order.created", workspace=workspace, data={})
-    webhook = make_webhook(workspace, patterns=("order.*",))
-    emit("order.created", workspace=workspace, data={})
-    Delivery.objects.update(status="failed")
-    return webhook
+    return make_webhook_that_missed(workspace)
 
 
 def since(**ago):

@@ -7,7 +7,7 @@ from django.contrib.admin.models import LogEntry
 from django.utils import timezone
 from rest_framework.test import APIClient
 
-from tests.factories import make_user, make_webhook, make_workspace
+from tests.factories import make_user, make_webhook, make_webhook_that_missed, make_workspace
 from webhooks.actions import recovery
 from webhooks.events import emit
 from webhooks.models import Delivery, Webhook
@@ -30,13 +30,7 @@ def client():
 
 @pytest.fixture
 def webhook(workspace):
-    """One that missed two events, and failed to get a third."""
-    for _ in range(2):
-        emit("order.created", workspace=workspace, data={})
-    webhook = make_webhook(workspace, patterns=("order.*",))
-    emit("order.created", workspace=workspace, data={})
-    Delivery.objects.update(status="failed")
-    return webhook
+    return make_webhook_that_missed(workspace)
 
 
 def post(client, webhook, body):

@@ -51,9 +51,7 @@ def _statement(db: BaseDatabaseWrapper, kinds: Sized, events: Sized) -> str:
     # Python's sqlite3 counts rows only of what begins with INSERT, and SQLite would read ON CONFLICT as the
     # condition of a join, were there no WHERE.
     return f"""
-        INSERT INTO {quote(Delivery._meta.db_table)}
-            (event_id, webhook_id, workspace_id, event_type, status, ended_because, due_at, claim,
-             lost_claims, attempt_count, attempts_before, created_at, finished_at)
+        {insert_into(db)}
         WITH kind (number, workspace_id, type, its_name, its_noun, every) AS (VALUES {_rows(kinds, 6)}),
         fact (place, id, kind, held_until) AS (VALUES {_rows(events, 4)}),
         subscribed AS (
@@ -67,12 +65,24 @@ def _statement(db: BaseDatabaseWrapper, kinds: Sized, events: Sized) -> str:
                   AND subscription.pattern IN (kind.its_name, kind.its_noun, kind.every))
             ORDER BY webhook.id {lock}
         )
-        SELECT fact.id, subscribed.id, subscribed.workspace_id, subscribed.type, 'pending', '',
-               COALESCE({held_until}, {clock}), NULL, 0, 0, 0, {clock}, NULL
+        SELECT fact.id, subscribed.id, subscribed.workspace_id, subscribed.type,
+               {newly_due(db, f"COALESCE({held_until}, {clock})")}
         FROM fact JOIN subscribed ON subscribed.kind = fact.kind
         WHERE TRUE ORDER BY fact.place, subscribed.id
         ON CONFLICT DO NOTHING
     """  # noqa: S608  table names and the clock are ours; every value is a parameter
+
+
+def insert_into(db: BaseDatabaseWrapper) -> str:
+    """Return how a statement that creates deliveries begins. Its SELECT ends with what `newly_due` returns."""
+    return f"""INSERT INTO {db.ops.quote_name(Delivery._meta.db_table)}
+            (event_id, webhook_id, workspace_id, event_type, status, ended_because, due_at, claim,
+             lost_claims, attempt_count, attempts_before, created_at, finished_at)"""
+
+
+def newly_due(db: BaseDatabaseWrapper, due_at: str) -> str:
+    """Return the values of a delivery that nobody has tried, from its status on; `due_at`: an expression."""
+    return f"'pending', '', {due_at}, NULL, 0, 0, 0, {queue.clock_sql(db)}, NULL"
 
 
 def _kind(event: Event) -> _Kind:

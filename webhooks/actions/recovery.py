@@ -16,6 +16,7 @@ from django.utils.timezone import is_naive
 from .. import audit, catalogue, queue
 from ..audit import note
 from ..exceptions import ConcurrentChange
+from ..fanout import insert_into, newly_due
 from ..models import Delivery, Event, Webhook
 from ..models.database import alias, connection
 from ..models.event import first_event_id
@@ -170,16 +171,13 @@ def _statement(db: BaseDatabaseWrapper, count: int) -> str:
     clock = queue.clock_sql(db)
     # SQLite would read ON CONFLICT as the condition of a join, were there no WHERE.
     return f"""
-        INSERT INTO {quote(Delivery._meta.db_table)}
-            (event_id, webhook_id, workspace_id, event_type, status, ended_because, due_at, claim,
-             lost_claims, attempt_count, attempts_before, created_at, finished_at)
+        {insert_into(db)}
         WITH receiver AS (
             SELECT id, workspace_id FROM {quote(Webhook._meta.db_table)}
             WHERE id = %s AND is_active AND deleted_at IS NULL {lock}
         )
-        SELECT event.id, receiver.id, receiver.workspace_id, event.type, 'pending', '',
-               CASE WHEN event.held_until > {clock} THEN event.held_until ELSE {clock} END,
-               NULL, 0, 0, 0, {clock}, NULL
+        SELECT event.id, receiver.id, receiver.workspace_id, event.type,
+               {newly_due(db, f"CASE WHEN event.held_until > {clock} THEN event.held_until ELSE {clock} END")}
         FROM {quote(Event._meta.db_table)} AS event CROSS JOIN receiver
         WHERE event.id IN ({", ".join(["%s"] * count)}) ORDER BY event.id
         ON CONFLICT DO NOTHING

@@ -8,8 +8,8 @@ from typing import Any
 from django.contrib import messages
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
-from django.urls import URLPattern, path, reverse
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.urls import URLPattern, path
 from django.utils import timezone
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
@@ -19,10 +19,10 @@ from ..conf import settings
 from ..models import Webhook, WebhookState
 from ..standing import Kind, clock, disabled_on, last_error, standing, state_of
 from .badges import badge
-from .scope import ScopedAdmin
+from .pages import OwnPages
 
 
-class HealthPages(ScopedAdmin):
+class HealthPages(OwnPages):
     """To be mixed into the webhooks' admin."""
 
     def get_urls(self) -> list[URLPattern]:
@@ -50,7 +50,7 @@ class HealthPages(ScopedAdmin):
             messages.success(request, _("The pause is over: the next delivery is tried now."))
         else:
             messages.warning(request, _("This webhook is not paused."))
-        return HttpResponseRedirect(reverse("admin:webhooks_webhook_change", args=[webhook.pk]))
+        return self._back(webhook)
 
 
 def banner(webhook: Webhook, now: datetime) -> dict[str, Any] | None:

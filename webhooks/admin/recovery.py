@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 from django import forms
 from django.contrib import messages
@@ -19,6 +21,8 @@ from .. import actions
 from ..models import Webhook
 from ..standing import state_of
 from .pages import OwnPages, told
+
+T = TypeVar("T")
 
 # Since when, where nobody knows of a failure.
 LAST_DAY = timedelta(hours=24)
@@ -71,10 +75,11 @@ class RecoveryPages(OwnPages):
         if request.method != "POST":
             return self._recovery_page(request, webhook, RecoveryForm(initial={"since": _default(webhook)}))
         form = RecoveryForm(request.POST)
-        missed = _missed(webhook, form)
-        if missed is None or "confirm" not in request.POST:
-            return self._recovery_page(request, webhook, form, missed)
-        count = actions.recover(webhook, since=form.cleaned_data["since"], by=request.user)
+        if "confirm" not in request.POST:
+            return self._recovery_page(request, webhook, form, _asked(form, partial(actions.missed, webhook)))
+        count = _asked(form, partial(actions.recover, webhook, by=request.user))
+        if count is None:
+            return self._recovery_page(request, webhook, form)
         text = ngettext("%d delivery was recovered.", "%d deliveries were recovered.", count)
         messages.success(request, text % count)
         return self._back(webhook)
@@ -99,12 +104,12 @@ def _default(webhook: Webhook) -> Any:
     return failing_since or timezone.now() - LAST_DAY
 
 
-def _missed(webhook: Webhook, form: RecoveryForm) -> actions.Missed | None:
-    """Return how much was missed since the time in the form; None if the form has an error, which it then shows."""
+def _asked(form: RecoveryForm, action: Callable[..., T]) -> T | None:
+    """Return what the action says since the time in the form; None if the form has an error, which it then shows."""
     if not form.is_valid():
         return None
     try:
-        return actions.missed(webhook, since=form.cleaned_data["since"])
+        return action(since=form.cleaned_data["since"])
     except ValidationError as error:
         form.add_error(None, error)
         return None
